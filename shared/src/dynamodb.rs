@@ -1,0 +1,66 @@
+//! What the three tables have in common: keys, and items to and from Rust.
+
+use crate::{aws, error::Error};
+use aws_sdk_dynamodb::{Client, error::BuildError, types::AttributeValue};
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::HashMap;
+
+/// An item of a table, attribute name to value.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// A string attribute.
+pub fn string(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number attribute.
+#[must_use]
+pub fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The key of an item of a store.
+#[must_use]
+pub fn key(store_hash: &str, sk: String) -> Item {
+    HashMap::from([("pk".into(), string(store_hash)), ("sk".into(), string(sk))])
+}
+
+/// Reads one item, strongly consistent.
+///
+/// # Errors
+/// Only faults.
+pub async fn get<T: DeserializeOwned>(client: &Client, table: &str, key: Item) -> Result<Option<T>, Error> {
+    let request = client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
+    let answer = request.send().await.map_err(|fault| aws::error("GetItem", &fault))?;
+    answer.item.map(from_item).transpose()
+}
+
+/// An item as a Rust value; attributes that it does not have are ignored.
+///
+/// # Errors
+/// [`Error::Internal`] if an attribute is missing or mistyped.
+pub fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
+    serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|error| not_convertible(&error))
+}
+
+/// A Rust value as an item, under its key.
+///
+/// # Errors
+/// [`Error::Internal`] if the value is not a struct of plain data.
+pub fn to_item<T: Serialize>(key: Item, value: &T) -> Result<Item, Error> {
+    let mut item: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(value).map_err(|error| not_convertible(&error))?;
+    item.extend(key);
+    Ok(item)
+}
+
+/// What a builder of the SDK made.
+///
+/// # Errors
+/// [`Error::Internal`] if a member was left out.
+pub fn built<T>(result: Result<T, BuildError>) -> Result<T, Error> {
+    result.map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn not_convertible(error: &serde_dynamo::Error) -> Error {
+    Error::Internal(format!("item: {error}"))
+}

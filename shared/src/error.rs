@@ -1,0 +1,120 @@
+//! Everything that can go wrong, and what a caller is told of it.
+
+use crate::fields::FieldErrors;
+use std::borrow::Cow;
+
+/// Seconds after which a caller may try again when a part of ours did not answer.
+const UNAVAILABLE_RETRY_AFTER: u64 = 5;
+
+/// Why a request is not answered with what it asked for.
+///
+/// What the variants carry beyond the caller's own mistakes is for the log only.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The body cannot be read.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// Wrong password, unknown e-mail, unknown store or disabled user: one answer for all,
+    /// so that nobody can find out which e-mails have an account.
+    #[error("The email or password you have entered is incorrect. Please try again.")]
+    IncorrectCredentials,
+    /// Right credentials of a backend user whose role may not create tokens.
+    #[error("role forbidden")]
+    RoleForbidden,
+    /// Wrong password, unknown customer, disabled customer or a channel that is not the customer's: one answer for all.
+    #[error("Customer auth failed")]
+    CustomerAuthFailed,
+    /// No token where one is needed.
+    #[error("Invalid token header. No credentials provided.")]
+    NoCredentials,
+    /// A token that is not accepted, and why.
+    #[error("Invalid token.")]
+    InvalidToken(&'static str),
+    /// A current-customer JWT that is not accepted, and why.
+    #[error("Invalid jwtToken.")]
+    InvalidJwtToken(&'static str),
+    /// A valid token of one store in a request that names another.
+    #[error("The token belongs to another store than the one that the request names.")]
+    OtherStore,
+    /// No token of the store has the given id (and name, and e-mail).
+    #[error("No matching token was found.")]
+    NoSuchToken,
+    /// No customer of the store has the given id.
+    #[error("No matching customer was found.")]
+    NoSuchCustomer,
+    /// No endpoint has this method and path.
+    #[error("No endpoint matches this method and path.")]
+    NoSuchRoute,
+    /// The request asks for, or brings, more than is allowed.
+    #[error("{0}")]
+    TooLarge(&'static str),
+    /// The body is not declared as JSON.
+    #[error("The Content-Type must be application/json.")]
+    UnsupportedMediaType,
+    /// Fields or query parameters that are missing, mistyped or out of range.
+    #[error("{0}")]
+    InvalidFields(FieldErrors),
+    /// The store and e-mail have failed to log in too often.
+    #[error("Too many failed logins. Try again in {retry_after} seconds.")]
+    TooManyFailedLogins {
+        /// Seconds until the next attempt is let through.
+        retry_after: u64,
+    },
+    /// The store has as many tokens as it may have.
+    #[error("The store already has {max} tokens, which is as many as it may have. Delete one that is no longer used.")]
+    TooManyTokens {
+        /// The deployment's limit.
+        max: u64,
+    },
+    /// A fault of ours, and its cause.
+    #[error("The request could not be completed because of an internal error.")]
+    Internal(String),
+    /// The database or the secret store did not answer in time, and the cause.
+    #[error("The service is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds.")]
+    Unavailable(String),
+}
+
+impl Error {
+    /// The HTTP status, and `meta.message` as the contract pairs it.
+    #[must_use]
+    pub fn status(&self) -> (u16, Cow<'static, str>) {
+        let (status, message) = match self {
+            Self::BadRequest(_) => (400, "Bad Request"),
+            Self::IncorrectCredentials | Self::RoleForbidden => (400, "API logic error"),
+            Self::CustomerAuthFailed => (400, "Calling BC API failed"),
+            Self::NoCredentials | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
+                return (401, self.to_string().into());
+            }
+            Self::OtherStore => (403, "Forbidden"),
+            Self::NoSuchToken | Self::NoSuchCustomer | Self::NoSuchRoute => (404, "Not Found Error"),
+            Self::TooLarge(_) => (413, "Request Entity Too Large"),
+            Self::UnsupportedMediaType => (415, "Unsupported Media Type"),
+            Self::InvalidFields(_) => (422, "Missing or Invalid Data"),
+            Self::TooManyFailedLogins { .. } => (429, "Too Many Requests"),
+            Self::Internal(_) => (500, "Internal Server Error"),
+            Self::Unavailable(_) => (503, "Service Unavailable"),
+            Self::TooManyTokens { .. } => (507, "Insufficient Storage"),
+        };
+        (status, message.into())
+    }
+
+    /// Seconds for the `Retry-After` header, where the answer carries one.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyFailedLogins { retry_after } => Some(*retry_after),
+            Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
+            _ => None,
+        }
+    }
+
+    /// What the log says beyond the answer. Never holds what a caller sent.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) => Some(cause),
+            Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! This service's own tokens: claims, signing, verifying.
+//!
+//! Verification states everything (RFC 8725): the algorithm is HS256, the key is the one of our own ring that the header
+//! names, and the claims are required by their types, because the library lets a missing `aud` pass.
+
+use crate::keyring::{Key, Keyring};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, errors::ErrorKind};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::HashSet;
+
+/// Seconds by which another machine's clock may differ.
+pub const LEEWAY: u64 = 5;
+
+/// Seconds in a day.
+pub const DAY: u64 = 86_400;
+
+/// `aud` of a server-to-server token.
+pub const SERVER: &str = "server";
+/// `aud` of a storefront token.
+pub const STOREFRONT: &str = "storefront";
+/// `db` of every token: the platform's name for its one database.
+pub const DB: &str = "default";
+
+/// Claims of a server-to-server token, in the order in which they are signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerClaims {
+    /// E-mail of the backend user who made the token, as stored.
+    pub email: String,
+    /// The store.
+    pub store_hash: String,
+    /// Always [`DB`].
+    pub db: String,
+    /// The token's id, unique in its store.
+    pub jti: String,
+    /// Always [`SERVER`].
+    pub aud: String,
+    /// When it was issued, in Unix seconds.
+    pub iat: u64,
+    /// Before when it is not valid, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
+    /// From when it is not valid any more, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<u64>,
+}
+
+/// Claims of a storefront token made from an e-mail and a password, in the order in which they are signed.
+#[derive(Debug, Serialize)]
+pub struct CustomerLoginClaims<'a> {
+    /// The customer's e-mail, as stored.
+    pub email: &'a str,
+    /// The store.
+    pub store_hash: &'a str,
+    /// Always [`DB`].
+    pub db: &'a str,
+    /// The name that the caller gave the token.
+    pub name: &'a str,
+    /// The one channel that it is for.
+    pub channel_ids: [u64; 1],
+    /// Always 3.
+    pub token_type: u8,
+    /// The customer's id.
+    pub bc_customer_id: u64,
+    /// Always [`STOREFRONT`].
+    pub aud: &'a str,
+    /// When it was issued, in Unix seconds.
+    pub iat: u64,
+    /// Before when it is not valid, in Unix seconds.
+    pub nbf: u64,
+    /// From when it is not valid any more, in Unix seconds.
+    pub exp: u64,
+}
+
+/// Claims of a storefront token made from a customer id or a current-customer JWT, in the order in which they are signed.
+#[derive(Debug, Serialize)]
+pub struct StorefrontClaims<'a> {
+    /// The customer's e-mail.
+    pub email: &'a str,
+    /// The customer's id.
+    pub bc_customer_id: u64,
+    /// The store.
+    pub store_hash: &'a str,
+    /// Always [`DB`].
+    pub db: &'a str,
+    /// The channel that it is for.
+    pub bc_channel_id: u64,
+    /// Always [`STOREFRONT`].
+    pub aud: &'a str,
+    /// When it was issued, in Unix seconds.
+    pub iat: u64,
+    /// From when it is not valid any more, in Unix seconds.
+    pub exp: u64,
+}
+
+/// Signs claims. The same claims and key always give the same string.
+///
+/// # Panics
+/// Never: claims are plain data and the key is one for HMAC.
+#[must_use]
+pub fn sign<C: Serialize>(claims: &C, key: &Key) -> String {
+    let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::HS256) };
+    #[expect(clippy::expect_used, reason = "claims of strings and numbers serialize, and every HMAC key signs")]
+    jsonwebtoken::encode(&header, claims, &key.encoding).expect("claims can be signed")
+}
+
+/// The id of the key that a token says it is signed with.
+///
+/// # Errors
+/// Says why the token cannot be one of ours.
+pub fn kid(token: &str) -> Result<String, &'static str> {
+    let header = jsonwebtoken::decode_header(token).map_err(|error| reason(error.kind()))?;
+    header.kid.ok_or("no kid")
+}
+
+/// Verifies a server-to-server token, except that its record still exists.
+///
+/// # Errors
+/// Says why the token is not accepted.
+pub fn verify_server_token(token: &str, kid: &str, keyring: &Keyring, now: u64) -> Result<ServerClaims, &'static str> {
+    let key = keyring.key(kid).ok_or("unknown kid")?;
+    let claims: ServerClaims = verify(token, &key.decoding)?;
+    if claims.aud != SERVER {
+        return Err("not a server-to-server token");
+    }
+    if claims.iat > now + LEEWAY || claims.nbf.is_some_and(|nbf| nbf > now + LEEWAY) {
+        return Err("not yet valid");
+    }
+    if claims.exp.is_some_and(|exp| exp + LEEWAY <= now) {
+        return Err("expired");
+    }
+    Ok(claims)
+}
+
+/// Verifies algorithm and signature, and that the claims are of their types. Times and all other values are for the caller
+/// to check: the library would take them from a clock of its own.
+///
+/// # Errors
+/// Says why the token is not accepted, without quoting it.
+pub fn verify<C: DeserializeOwned>(token: &str, key: &DecodingKey) -> Result<C, &'static str> {
+    let mut signature_only = Validation::new(Algorithm::HS256);
+    signature_only.required_spec_claims = HashSet::new();
+    signature_only.validate_aud = false;
+    signature_only.validate_exp = false;
+    signature_only.validate_nbf = false;
+    match jsonwebtoken::decode(token, key, &signature_only) {
+        Ok(verified) => Ok(verified.claims),
+        Err(error) => Err(reason(error.kind())),
+    }
+}
+
+fn reason(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidSignature => "wrong signature",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "another algorithm than HS256",
+        ErrorKind::Json(_) => "a claim or header parameter is missing or mistyped",
+        _ => "malformed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::EncodingKey;
+    use serde_json::{Value, json};
+
+    const NOW: u64 = 1_800_000_000;
+    const KEY: &str = "0123456789abcdef0123456789abcdef-a";
+    const OTHER_KEY: &str = "0123456789abcdef0123456789abcdef-b";
+
+    fn keyring() -> Keyring {
+        let secret = json!({"kid": "b", "key": OTHER_KEY, "previous": [{"kid": "a", "key": KEY}]});
+        Keyring::parse(&secret.to_string()).unwrap()
+    }
+
+    fn verify_at(token: &str, now: u64) -> Result<ServerClaims, &'static str> {
+        verify_server_token(token, &kid(token)?, &keyring(), now)
+    }
+
+    fn good_claims() -> Value {
+        json!({"email": "a@b.c", "store_hash": "s", "db": "default", "jti": "7", "aud": "server", "iat": NOW})
+    }
+
+    fn token(header: &Value, claims: &Value, key: &str) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let key = EncodingKey::from_secret(key.as_bytes());
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    }
+
+    fn good_header() -> Value {
+        json!({"typ": "JWT", "alg": "HS256", "kid": "a"})
+    }
+
+    #[test]
+    fn a_signed_token_reads_to_the_letter() {
+        let claims: ServerClaims = serde_json::from_value(good_claims()).unwrap();
+        let signed = sign(&claims, keyring().key("a").unwrap());
+        let part = |index| URL_SAFE_NO_PAD.decode(signed.split('.').nth(index).unwrap()).unwrap();
+        assert_eq!(part(0), br#"{"typ":"JWT","alg":"HS256","kid":"a"}"#);
+        assert_eq!(
+            String::from_utf8(part(1)).unwrap(),
+            r#"{"email":"a@b.c","store_hash":"s","db":"default","jti":"7","aud":"server","iat":1800000000}"#
+        );
+        assert_eq!(verify_at(&signed, NOW), Ok(claims));
+    }
+
+    #[test]
+    fn previous_keys_verify() {
+        assert!(verify_at(&token(&good_header(), &good_claims(), KEY), NOW).is_ok());
+    }
+
+    #[test]
+    fn wrong_headers_are_refused() {
+        for header in [
+            json!({}),
+            json!({"typ": "JWT", "alg": "HS256"}),
+            json!({"typ": "JWT", "alg": "HS256", "kid": "b"}),
+            json!({"typ": "JWT", "alg": "HS256", "kid": "c"}),
+            json!({"typ": "JWT", "alg": "HS256", "kid": ""}),
+            json!({"typ": "JWT", "alg": "HS256", "kid": 7}),
+            json!({"typ": "JWT", "alg": "HS384", "kid": "a"}),
+            json!({"typ": "JWT", "alg": "RS256", "kid": "a"}),
+            json!({"typ": "JWT", "alg": "none", "kid": "a"}),
+            json!({"typ": "JWT", "alg": "None", "kid": "a"}),
+            json!({"typ": "JWT", "alg": "", "kid": "a"}),
+            json!({"typ": "JWT", "kid": "a"}),
+        ] {
+            assert!(verify_at(&token(&header, &good_claims(), KEY), NOW).is_err(), "{header}");
+        }
+    }
+
+    #[test]
+    fn claims_that_are_missing_or_mistyped_are_refused() {
+        for name in ["email", "store_hash", "db", "jti", "aud", "iat"] {
+            let mut claims = good_claims();
+            claims.as_object_mut().unwrap().remove(name);
+            assert!(verify_at(&token(&good_header(), &claims, KEY), NOW).is_err(), "without {name}");
+        }
+        for (name, value) in [
+            ("aud", json!("storefront")),
+            ("aud", json!("")),
+            ("aud", json!(["server"])),
+            ("aud", Value::Null),
+            ("jti", json!(7)),
+            ("store_hash", json!(["s"])),
+            ("iat", json!("1800000000")),
+            ("iat", json!(-1)),
+            ("iat", json!(1.5)),
+            ("exp", json!("1900000000")),
+            ("exp", json!(-1)),
+            ("nbf", json!(1e300)),
+        ] {
+            let mut claims = good_claims();
+            claims[name] = value;
+            assert!(verify_at(&token(&good_header(), &claims, KEY), NOW).is_err(), "{claims}");
+        }
+    }
+
+    #[test]
+    fn times_have_five_seconds_of_leeway_and_no_more() {
+        for (name, value, accepted) in [
+            ("iat", NOW + 5, true),
+            ("iat", NOW + 6, false),
+            ("nbf", NOW + 5, true),
+            ("nbf", NOW + 6, false),
+            ("exp", NOW - 4, true),
+            ("exp", NOW - 5, false),
+            ("exp", 0, false),
+        ] {
+            let mut claims = good_claims();
+            claims[name] = json!(value);
+            let verified = verify_at(&token(&good_header(), &claims, KEY), NOW);
+            assert_eq!(verified.is_ok(), accepted, "{name} {value}: {verified:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_key_verifies_nothing() {
+        assert!(verify_at(&token(&good_header(), &good_claims(), ""), NOW).is_err());
+    }
+
+    #[test]
+    fn none_of_ten_thousand_mutations_is_accepted() {
+        let good = token(&good_header(), &good_claims(), KEY);
+        let mut random = fastrand::Rng::with_seed(7);
+        let characters: Vec<char> = ('!'..='~').chain(['\0', 'é', '\u{10ffff}']).collect();
+        for _ in 0..10_000 {
+            let mut mutated: Vec<char> = good.chars().collect();
+            for _ in 0..=random.usize(0..3) {
+                let at = random.usize(0..mutated.len());
+                match random.u8(0..4) {
+                    0 => mutated[at] = characters[random.usize(0..characters.len())],
+                    1 => mutated.insert(at, characters[random.usize(0..characters.len())]),
+                    2 => drop(mutated.remove(at)),
+                    _ => mutated.truncate(at.max(1)),
+                }
+            }
+            let mutated: String = mutated.into_iter().collect();
+            if mutated != good {
+                assert!(verify_at(&mutated, NOW).is_err(), "{mutated}");
+            }
+        }
+        assert!(verify_at(&good, NOW).is_ok());
+    }
+}

@@ -1,0 +1,105 @@
+//! The table of login attempts, which keeps passwords from being guessed.
+
+use crate::{
+    aws,
+    directory::email_key,
+    dynamodb::{Item, from_item, number, string},
+    error::Error,
+};
+use aws_sdk_dynamodb::{Client, types::ReturnValuesOnConditionCheckFailure as OnFailure};
+use serde::Deserialize;
+use std::collections::HashMap;
+
+/// How many attempts fit into a window.
+pub const MAX_ATTEMPTS: u64 = 10;
+/// Seconds that must pass without an attempt until the count starts anew. It restarts with each attempt, so there is no
+/// stretch of 15 minutes, wherever it begins, with more than ten.
+pub const WINDOW: u64 = 900;
+
+/// How often a window that has just ended is started anew when others do the same.
+const RESTARTS: u32 = 5;
+
+/// The attempts of a store and e-mail.
+#[derive(Deserialize)]
+struct Attempts {
+    attempts: u64,
+    /// When the window ends, in Unix seconds. The table's TTL attribute; TTL can lag days, so it is compared too.
+    expires_at: u64,
+}
+
+/// The table.
+#[derive(Clone)]
+pub struct LoginAttempts {
+    client: Client,
+    table: String,
+}
+
+impl LoginAttempts {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Counts an attempt, before the password is looked at, so that parallel guesses cannot slip past the count.
+    /// The account need not exist.
+    ///
+    /// # Errors
+    /// [`Error::TooManyFailedLogins`] if the window is full: then the password must not be looked at.
+    pub async fn reserve(&self, store_hash: &str, email: &str, now: u64) -> Result<(), Error> {
+        let mut ended_window = None;
+        for _ in 0..RESTARTS {
+            let request = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(key(store_hash, email)))
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":end", number(now + WINDOW))
+                .return_values_on_condition_check_failure(OnFailure::AllOld);
+            let request = match ended_window {
+                None => request
+                    .update_expression("SET expires_at = :end ADD attempts :one")
+                    .condition_expression("attribute_not_exists(pk) OR (expires_at > :now AND attempts < :max)")
+                    .expression_attribute_values(":now", number(now))
+                    .expression_attribute_values(":max", number(MAX_ATTEMPTS)),
+                Some(end) => request
+                    .update_expression("SET expires_at = :end, attempts = :one")
+                    .condition_expression("expires_at = :ended")
+                    .expression_attribute_values(":ended", number(end)),
+            };
+            let Err(fault) = request.send().await else {
+                return Ok(());
+            };
+            let Some(refusal) = fault.as_service_error().and_then(|error| match error {
+                aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(refusal) => {
+                    Some(refusal)
+                }
+                _ => None,
+            }) else {
+                return Err(aws::error("UpdateItem", &fault));
+            };
+            ended_window = match refusal.item().cloned().map(from_item::<Attempts>).transpose()? {
+                Some(present) if present.expires_at > now && present.attempts >= MAX_ATTEMPTS => {
+                    return Err(Error::TooManyFailedLogins { retry_after: present.expires_at - now });
+                }
+                Some(present) if present.expires_at <= now => Some(present.expires_at),
+                _ => None,
+            };
+        }
+        Err(Error::Unavailable(format!("an ended window was started anew {RESTARTS} times by others")))
+    }
+
+    /// Forgets the attempts, after a login that succeeded. A failure is only logged: the login stands.
+    pub async fn clear(&self, store_hash: &str, email: &str) {
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(key(store_hash, email)));
+        if let Err(fault) = request.send().await {
+            tracing::warn!(cause = aws::error("DeleteItem", &fault).cause(), "login attempts not cleared");
+        }
+    }
+}
+
+/// An e-mail holds no white space, so the last space parts it from the store.
+fn key(store_hash: &str, email: &str) -> Item {
+    HashMap::from([("pk".into(), string(format!("{store_hash} {}", email_key(email))))])
+}

@@ -1,0 +1,449 @@
+//! The table of server-to-server tokens.
+//!
+//! A store's items: one per token, one with the last id and the number of live tokens, and one with the number of live
+//! tokens per block of 256 ids. All change in one transaction, so they cannot drift. The block counts make a page cost the
+//! same at any depth: they tell in which block it starts.
+
+use crate::{
+    aws,
+    caller::UnconfirmedCaller,
+    directory::email_key,
+    dynamodb::{built, from_item, get, key, number, string, to_item},
+    error::Error,
+    jwt::{DB, SERVER, ServerClaims},
+};
+use aws_sdk_dynamodb::{
+    Client,
+    error::ProvideErrorMetadata,
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{
+        AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
+        ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update, builders::UpdateBuilder,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Ids that share one live-count.
+const BLOCK_SIZE: u64 = 256;
+/// How often a transaction is tried again that another one has crossed.
+const CONFLICT_RETRIES: u32 = 3;
+
+const COUNTER: &str = "COUNTER";
+const BLOCKS: &str = "BLOCK#";
+
+/// Where a server-to-server token was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventChannel {
+    /// `POST /auth/backend`.
+    Api,
+    /// The operator's tool.
+    Admin,
+}
+
+/// What is kept of a server-to-server token: everything but the token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// The token's id, unique in its store, never used again.
+    pub id: u64,
+    /// The name that its maker gave it.
+    pub name: String,
+    /// E-mail of the backend user who made it, as stored.
+    pub email: String,
+    /// Where it was made.
+    pub event_channel: EventChannel,
+    /// Id of the key that it was signed with.
+    pub kid: String,
+    /// When it was issued, in Unix seconds.
+    pub iat: u64,
+    /// Before when it is not valid, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
+    /// From when it is not valid any more, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<u64>,
+}
+
+impl TokenRecord {
+    /// The claims that were signed, and that give the same token when signed again.
+    #[must_use]
+    pub fn claims(&self, store_hash: &str) -> ServerClaims {
+        ServerClaims {
+            email: self.email.clone(),
+            store_hash: store_hash.into(),
+            db: DB.into(),
+            jti: self.id.to_string(),
+            aud: SERVER.into(),
+            iat: self.iat,
+            nbf: self.nbf,
+            exp: self.exp,
+        }
+    }
+}
+
+/// A store's last id and its number of live tokens.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Counter {
+    /// The highest id that was given; 0 before the first.
+    pub last_id: u64,
+    /// How many tokens there are.
+    pub live: u64,
+}
+
+/// How many live tokens a block of ids has.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct BlockCount {
+    block: u64,
+    live: u64,
+}
+
+/// Which token to delete.
+#[derive(Debug)]
+pub struct Deletion {
+    /// Its id.
+    pub id: u64,
+    /// Where given, must be its name.
+    pub name: Option<String>,
+    /// Where given, must be its e-mail in any case.
+    pub email: Option<String>,
+}
+
+/// The table.
+#[derive(Clone)]
+pub struct TokenTable {
+    client: Client,
+    table: String,
+}
+
+impl TokenTable {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Checks that a caller's token has not been deleted.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if it has.
+    pub async fn confirm(&self, caller: &UnconfirmedCaller) -> Result<(), Error> {
+        let record: Option<TokenRecord> =
+            get(&self.client, &self.table, key(&caller.store_hash, token_key(caller.id))).await?;
+        match record {
+            // The time of issue is compared too, in case a store was made anew and counts from 1 again.
+            Some(record) if record.iat == caller.iat => Ok(()),
+            _ => Err(DELETED),
+        }
+    }
+
+    /// The last id and the number of live tokens.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn counter(&self, store_hash: &str) -> Result<Counter, Error> {
+        Ok(get(&self.client, &self.table, key(store_hash, COUNTER.into())).await?.unwrap_or_default())
+    }
+
+    /// Gives the token an id and writes it. `counter` may be out of date: where another token has taken the next id, one
+    /// is reserved first.
+    ///
+    /// # Errors
+    /// [`Error::TooManyTokens`] if the store already has `max`.
+    pub async fn create(
+        &self,
+        store_hash: &str,
+        mut token: TokenRecord,
+        counter: Counter,
+        max: u64,
+    ) -> Result<TokenRecord, Error> {
+        if counter.live >= max {
+            return Err(Error::TooManyTokens { max });
+        }
+        token.id = counter.last_id + 1;
+        let take_next_id = Update::builder()
+            .update_expression("SET last_id = :id ADD live :one")
+            .expression_attribute_values(":id", number(token.id));
+        let take_next_id = if counter.last_id == 0 {
+            take_next_id.condition_expression("attribute_not_exists(pk)")
+        } else {
+            take_next_id
+                .condition_expression("last_id = :last_id AND live < :max")
+                .expression_attribute_values(":last_id", number(counter.last_id))
+                .expression_attribute_values(":max", number(max))
+        };
+        if let Outcome::Done = self.transact(self.creation(store_hash, &token, take_next_id)?).await? {
+            return Ok(token);
+        }
+
+        token.id = self.reserve_id(store_hash).await?;
+        let count = Update::builder()
+            .update_expression("ADD live :one")
+            .condition_expression("attribute_not_exists(live) OR live < :max")
+            .expression_attribute_values(":max", number(max));
+        match self.transact(self.creation(store_hash, &token, count)?).await? {
+            Outcome::Done => Ok(token),
+            Outcome::Refused(_) => Err(Error::TooManyTokens { max }),
+        }
+    }
+
+    /// The items of a transaction that writes a token; `counting` is what becomes of the counter.
+    fn creation(
+        &self,
+        store_hash: &str,
+        token: &TokenRecord,
+        counting: UpdateBuilder,
+    ) -> Result<Vec<TransactWriteItem>, Error> {
+        let counting = counting
+            .table_name(&self.table)
+            .set_key(Some(key(store_hash, COUNTER.into())))
+            .expression_attribute_values(":one", number(1));
+        let mut item = to_item(key(store_hash, token_key(token.id)), token)?;
+        item.insert("email_key".into(), string(email_key(&token.email)));
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)");
+        Ok(vec![
+            TransactWriteItem::builder().update(built(counting.build())?).build(),
+            TransactWriteItem::builder().put(built(put.build())?).build(),
+            self.count_in_block(store_hash, token.id, "1")?,
+        ])
+    }
+
+    /// The next id, which nobody else gets.
+    async fn reserve_id(&self, store_hash: &str) -> Result<u64, Error> {
+        let mut conflicts = 0;
+        loop {
+            let request = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(key(store_hash, COUNTER.into())))
+                .update_expression("ADD last_id :one")
+                .expression_attribute_values(":one", number(1))
+                .return_values(ReturnValue::AllNew);
+            match request.send().await {
+                Ok(answer) => return Ok(from_item::<Counter>(answer.attributes.unwrap_or_default())?.last_id),
+                Err(fault) if fault.code() == Some("TransactionConflictException") && conflicts < CONFLICT_RETRIES => {
+                    conflicts += 1;
+                    step_aside(conflicts).await;
+                }
+                Err(fault) => return Err(aws::error("UpdateItem", &fault)),
+            }
+        }
+    }
+
+    /// Deletes a token for a caller whose own token is checked in the same transaction.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if the caller's token has been deleted, [`Error::NoSuchToken`] if there is no token as
+    /// described.
+    pub async fn delete(&self, caller: &UnconfirmedCaller, deletion: &Deletion) -> Result<(), Error> {
+        let by_itself = caller.id == deletion.id;
+        let mut condition = vec!["attribute_exists(pk)"];
+        let mut delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(&caller.store_hash, token_key(deletion.id))))
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        if let Some(name) = &deletion.name {
+            condition.push("#name = :name");
+            delete =
+                delete.expression_attribute_names("#name", "name").expression_attribute_values(":name", string(name));
+        }
+        if let Some(email) = &deletion.email {
+            condition.push("email_key = :email_key");
+            delete = delete.expression_attribute_values(":email_key", string(email_key(email)));
+        }
+        if by_itself {
+            condition.push("iat = :iat");
+            delete = delete.expression_attribute_values(":iat", number(caller.iat));
+        }
+        let delete = delete.condition_expression(condition.join(" AND "));
+        let one_less = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(&caller.store_hash, COUNTER.into())))
+            .update_expression("ADD live :minus_one")
+            .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()));
+        let mut items = vec![
+            TransactWriteItem::builder().delete(built(delete.build())?).build(),
+            self.count_in_block(&caller.store_hash, deletion.id, "-1")?,
+            TransactWriteItem::builder().update(built(one_less.build())?).build(),
+        ];
+        if !by_itself {
+            let caller_exists = ConditionCheck::builder()
+                .table_name(&self.table)
+                .set_key(Some(key(&caller.store_hash, token_key(caller.id))))
+                .condition_expression("iat = :iat")
+                .expression_attribute_values(":iat", number(caller.iat));
+            items.push(TransactWriteItem::builder().condition_check(built(caller_exists.build())?).build());
+        }
+        let reasons = match self.transact(items).await? {
+            Outcome::Done => return Ok(()),
+            Outcome::Refused(reasons) => reasons,
+        };
+        let caller_deleted = if by_itself {
+            reasons[0].item.as_ref().and_then(|item| item.get("iat")) != Some(&number(caller.iat))
+        } else {
+            reasons.last().is_some_and(|reason| reason.code() == Some(CONDITION_FAILED))
+        };
+        Err(if caller_deleted { DELETED } else { Error::NoSuchToken })
+    }
+
+    /// The live-counts of a store's blocks, in ascending order.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn block_counts(&self, store_hash: &str) -> Result<Vec<BlockCount>, Error> {
+        let request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :blocks)")
+            .expression_attribute_values(":pk", string(store_hash))
+            .expression_attribute_values(":blocks", string(BLOCKS));
+        let mut pages = request.into_paginator().items().send();
+        let mut counts = Vec::new();
+        while let Some(item) = pages.next().await {
+            counts.push(from_item(item.map_err(|fault| aws::error("Query", &fault))?)?);
+        }
+        Ok(counts)
+    }
+
+    /// At most `limit` tokens after the first `offset`, in ascending order of their ids.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn page(
+        &self,
+        store_hash: &str,
+        counts: &[BlockCount],
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<TokenRecord>, Error> {
+        let Some((block, skip)) = first_block(counts, offset) else {
+            return Ok(Vec::new());
+        };
+        let wanted = usize::try_from(skip + limit).map_err(|_| Error::Internal("page too large".into()))?;
+        let request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", string(store_hash))
+            .expression_attribute_values(":first", string(token_key(block * BLOCK_SIZE + 1)))
+            .expression_attribute_values(":last", string(token_key(u64::MAX)));
+        let mut pages = request.into_paginator().page_size(i32::try_from(wanted).unwrap_or(i32::MAX)).items().send();
+        let mut tokens = Vec::new();
+        for position in 0..wanted {
+            let Some(item) = pages.next().await else { break };
+            let item = item.map_err(|fault| aws::error("Query", &fault))?;
+            if position as u64 >= skip {
+                tokens.push(from_item(item)?);
+            }
+        }
+        Ok(tokens)
+    }
+
+    fn count_in_block(&self, store_hash: &str, id: u64, change: &str) -> Result<TransactWriteItem, Error> {
+        let block = (id - 1) / BLOCK_SIZE;
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(store_hash, format!("{BLOCKS}{block:020}"))))
+            .update_expression("SET #block = :block ADD live :change")
+            .expression_attribute_names("#block", "block")
+            .expression_attribute_values(":block", number(block))
+            .expression_attribute_values(":change", AttributeValue::N(change.into()));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+
+    /// Writes all or nothing. The SDK gives each call a `ClientRequestToken`, so an attempt that timed out after it had
+    /// succeeded is recognised when the SDK tries again.
+    async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<Outcome, Error> {
+        let mut conflicts = 0;
+        loop {
+            let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
+            let Err(fault) = request.send().await else {
+                return Ok(Outcome::Done);
+            };
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = fault.as_service_error()
+            else {
+                return Err(aws::error("TransactWriteItems", &fault));
+            };
+            let reasons = cancelled.cancellation_reasons();
+            if reasons.iter().filter_map(CancellationReason::code).any(aws::is_passing) {
+                if conflicts == CONFLICT_RETRIES {
+                    return Err(Error::Unavailable("TransactWriteItems: crossed by other transactions".into()));
+                }
+                conflicts += 1;
+                step_aside(conflicts).await;
+            } else if reasons.iter().any(|reason| reason.code() == Some(CONDITION_FAILED)) {
+                return Ok(Outcome::Refused(reasons.to_vec()));
+            } else {
+                return Err(aws::error("TransactWriteItems", &fault));
+            }
+        }
+    }
+}
+
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+const DELETED: Error = Error::InvalidToken("deleted");
+
+enum Outcome {
+    Done,
+    /// A condition did not hold; one reason for each item of the transaction.
+    Refused(Vec<CancellationReason>),
+}
+
+/// Waits a little longer with each conflict, never the same time as those it collided with. The SDK leaves this retry to
+/// its caller.
+async fn step_aside(conflicts: u32) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=20 << conflicts))).await;
+}
+
+/// The block in which the entry at `offset` lies, and how many of the block's entries come before it.
+fn first_block(counts: &[BlockCount], offset: u64) -> Option<(u64, u64)> {
+    let mut before = 0;
+    for count in counts {
+        if offset < before + count.live {
+            return Some((count.block, offset - before));
+        }
+        before += count.live;
+    }
+    None
+}
+
+/// The number of all live tokens.
+#[must_use]
+pub fn total(counts: &[BlockCount]) -> u64 {
+    counts.iter().map(|count| count.live).sum()
+}
+
+fn token_key(id: u64) -> String {
+    format!("TOKEN#{id:020}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_starts_in_the_block_that_holds_its_offset() {
+        let counts = [(0, 3), (1, 0), (2, 256), (5, 1)].map(|(block, live)| BlockCount { block, live });
+        for (offset, expected) in [
+            (0, Some((0, 0))),
+            (2, Some((0, 2))),
+            (3, Some((2, 0))),
+            (258, Some((2, 255))),
+            (259, Some((5, 0))),
+            (260, None),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(first_block(&counts, offset), expected, "{offset}");
+        }
+        assert_eq!(first_block(&[], 0), None);
+    }
+}
