@@ -1,0 +1,97 @@
+//! `POST /auth/backend`: an administrator's e-mail and password in, a server-to-server token out.
+
+use secrecy::SecretString;
+use serde_json::json;
+use shared::{
+    envelope::Success,
+    error::Error,
+    fields::{email, password, text},
+    jwt,
+    lambda::Function,
+    request::Request,
+    services::Services,
+    token_table::{EventChannel, TokenRecord},
+};
+
+/// The endpoint.
+pub struct CreateBackendToken {
+    services: Services,
+}
+
+struct Body {
+    store_hash: String,
+    email: String,
+    password: SecretString,
+    name: String,
+    begin_at: Option<u64>,
+    end_at: Option<u64>,
+}
+
+impl CreateBackendToken {
+    /// The endpoint with these services.
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        Self { services }
+    }
+}
+
+impl Function for CreateBackendToken {
+    const NAME: &'static str = "create-backend-token";
+
+    async fn handle(&self, request: &Request) -> Result<Success, Error> {
+        let Services { configuration, clock, keyring, tokens, directory, login_attempts, passwords, .. } =
+            &self.services;
+        let body = read(request)?;
+        let now = clock.now();
+
+        let (reserved, user, counter) = tokio::join!(
+            login_attempts.reserve(&body.store_hash, &body.email, now),
+            directory.backend_user(&body.store_hash, &body.email),
+            tokens.counter(&body.store_hash),
+        );
+        reserved?;
+        let (user, counter) = (user?, counter?);
+
+        let password_hash = user.as_ref().map(|user| user.password_hash.as_str());
+        let password_matches = passwords.check(&body.password, password_hash).await?;
+        let Some(user) = user.filter(|user| password_matches && user.active) else {
+            return Err(Error::IncorrectCredentials);
+        };
+
+        let create = async {
+            if !user.role.may_create_tokens() {
+                return Err(Error::RoleForbidden);
+            }
+            let keyring = keyring.get().await?;
+            let token = TokenRecord {
+                id: counter.last_id,
+                name: body.name,
+                email: user.email,
+                event_channel: EventChannel::Api,
+                kid: keyring.current().kid.clone(),
+                iat: now,
+                nbf: body.begin_at,
+                exp: body.end_at,
+            };
+            let token = tokens.create(&body.store_hash, token, counter, configuration.max_tokens_per_store).await?;
+            Ok((jwt::sign(&token.claims(&body.store_hash), keyring.current()), token.name))
+        };
+        let (created, ()) = tokio::join!(create, login_attempts.clear(&body.store_hash, &body.email));
+        let (token, name) = created?;
+        Ok(Success::new(json!([{"name": name, "token": token}])))
+    }
+}
+
+fn read(request: &Request) -> Result<Body, Error> {
+    request.body_fields()?.read(|fields| {
+        let (begin_at, end_at) = fields.validity(None);
+        Body {
+            store_hash: fields.required("storeHash", text(1..=64)),
+            email: fields.required("email", email),
+            password: fields.required("password", password),
+            name: fields.required("name", text(0..=255)),
+            begin_at,
+            end_at,
+        }
+    })
+}

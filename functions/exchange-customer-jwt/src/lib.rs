@@ -1,0 +1,94 @@
+//! `GET /auth/storefront`: a current-customer JWT in, a storefront token out.
+
+mod current_customer;
+
+use current_customer::App;
+use serde_json::json;
+use shared::{
+    envelope::Success,
+    error::Error,
+    fields::{invalid_field, positive_integer, text},
+    jwt::{DAY, DB, STOREFRONT, StorefrontClaims},
+    lambda::Function,
+    request::Request,
+    secret_cache::SecretCache,
+    services::Services,
+};
+
+/// The platform's first channel, which every store has.
+const DEFAULT_CHANNEL: u64 = 1;
+
+/// Longest JWT, in characters: more than API Gateway lets through in a query.
+const MAX_JWT: usize = 10_240;
+
+/// The endpoint.
+pub struct ExchangeCustomerJwt {
+    services: Services,
+    app: SecretCache<App>,
+}
+
+impl ExchangeCustomerJwt {
+    /// The endpoint with these services.
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        let app = SecretCache::new(
+            services.secrets.clone(),
+            services.configuration.app_secret_id.clone(),
+            App::parse,
+            services.clock.clone(),
+        );
+        Self { services, app }
+    }
+}
+
+impl Function for ExchangeCustomerJwt {
+    const NAME: &'static str = "exchange-customer-jwt";
+
+    async fn handle(&self, request: &Request) -> Result<Success, Error> {
+        let caller = self.services.storefront_caller(request).await?;
+        let (jwt, channel_id) = self.services.read_for(caller.as_ref(), read(request)).await?;
+
+        let now = self.services.clock.now();
+        let verified = self.app.get().await?.verify(&jwt, now).map_err(Error::InvalidJwtToken);
+        let customer = self.services.read_for(caller.as_ref(), verified).await?;
+
+        let (confirmed, store, known_customer) = tokio::join!(
+            self.services.confirm(caller.as_ref()),
+            self.services.directory.store(&customer.store_hash),
+            self.services.directory.customer(&customer.store_hash, customer.id),
+        );
+        confirmed?;
+        if caller.is_some_and(|caller| caller.store_hash != customer.store_hash) {
+            return Err(Error::OtherStore);
+        }
+        let store = store?.ok_or(Error::InvalidJwtToken("the store is not in the directory"))?;
+        // The platform vouches for customers whom the directory does not know; one who is disabled here gets nothing.
+        if known_customer?.is_some_and(|known| !known.active) {
+            return Err(Error::InvalidJwtToken("the customer is disabled"));
+        }
+        if !store.channels.contains(&channel_id) {
+            return Err(invalid_field("channelId", "is not a channel of the store."));
+        }
+
+        // All times follow the JWT, so that the same JWT gives the same storefront token.
+        let claims = StorefrontClaims {
+            email: &customer.email,
+            bc_customer_id: customer.id,
+            store_hash: &customer.store_hash,
+            db: DB,
+            bc_channel_id: channel_id,
+            aud: STOREFRONT,
+            iat: customer.issued_at,
+            exp: customer.issued_at + DAY,
+        };
+        let token = self.services.sign(&claims).await?;
+        Ok(Success::new(json!({"token": token})))
+    }
+}
+
+fn read(request: &Request) -> Result<(String, u64), Error> {
+    request.query_fields().read(|fields| {
+        let jwt = fields.required("jwtToken", text(1..=MAX_JWT));
+        (jwt, fields.optional("channelId", positive_integer).unwrap_or(DEFAULT_CHANNEL))
+    })
+}

@@ -1,0 +1,84 @@
+//! `POST /auth/customers/storefront`: a customer's id in, a storefront token out.
+
+use serde_json::json;
+use shared::{
+    envelope::Success,
+    error::Error,
+    fields::{iso8601, positive_integer, text},
+    jwt::{DAY, DB, STOREFRONT, StorefrontClaims},
+    lambda::Function,
+    request::Request,
+    services::Services,
+};
+
+/// The platform's first channel, which every store has.
+const DEFAULT_CHANNEL: u64 = 1;
+
+/// Longest customer access token, in characters; it is not looked into.
+const MAX_ACCESS_TOKEN: usize = 8192;
+
+/// The endpoint.
+pub struct IssueStorefrontToken {
+    services: Services,
+}
+
+struct Body {
+    customer_id: u64,
+    channel_id: u64,
+}
+
+impl IssueStorefrontToken {
+    /// The endpoint with these services.
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        Self { services }
+    }
+}
+
+impl Function for IssueStorefrontToken {
+    const NAME: &'static str = "issue-storefront-token";
+
+    async fn handle(&self, request: &Request) -> Result<Success, Error> {
+        let caller = self.services.caller(request).await?;
+        let now = self.services.clock.now();
+        let body = self.services.read_for(Some(&caller), read(request, now)).await?;
+
+        let (confirmed, customer) = tokio::join!(
+            self.services.confirm(Some(&caller)),
+            self.services.directory.customer(&caller.store_hash, body.customer_id),
+        );
+        confirmed?;
+        let customer = customer?.filter(|customer| customer.may_use(body.channel_id)).ok_or(Error::NoSuchCustomer)?;
+
+        let claims = StorefrontClaims {
+            email: &customer.email,
+            bc_customer_id: customer.customer_id,
+            store_hash: &caller.store_hash,
+            db: DB,
+            bc_channel_id: body.channel_id,
+            aud: STOREFRONT,
+            iat: now,
+            exp: now + DAY,
+        };
+        let token = self.services.sign(&claims).await?;
+        Ok(Success::new(json!({"token": [token]})).with_message("success"))
+    }
+}
+
+fn read(request: &Request, now: u64) -> Result<Body, Error> {
+    request.body_fields()?.read(|fields| {
+        fields.optional_object("customerAccessToken", |access_token| {
+            access_token.required("value", text(1..=MAX_ACCESS_TOKEN));
+            let name = access_token.first_present(["expires_at", "expiresAt"]);
+            if let Some(expires_at) = access_token.required(name, |value| iso8601(value).map(Some))
+                && i64::try_from(now).is_ok_and(|now| expires_at <= now)
+            {
+                access_token.reject(name, "lies in the past: the customer access token has expired.");
+            }
+        });
+        Body {
+            customer_id: fields.required("customerId", positive_integer),
+            channel_id: fields.optional("channelId", positive_integer).unwrap_or(DEFAULT_CHANNEL),
+        }
+    })
+}
