@@ -1,0 +1,179 @@
+//! Tables and demo data, always the same.
+
+use crate::aws::Secrets;
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    operation::create_table::CreateTableError,
+    types::{
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+    },
+};
+use serde_json::json;
+use shared::{
+    configuration::{Configuration, StorefrontAccess},
+    directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
+    error::Error,
+    jwt,
+    keyring::Keyring,
+    password,
+    token_table::{EventChannel, TokenRecord, TokenTable},
+};
+
+/// The store that the examples use.
+pub const STORE: &str = "demostore";
+/// A second store, which must never see the first one's data.
+pub const OTHER_STORE: &str = "otherstore";
+/// Administrator of [`STORE`].
+pub const ADMIN_EMAIL: &str = "admin@example.com";
+/// Password of both stores' administrators.
+pub const ADMIN_PASSWORD: &str = "demo-admin-password";
+/// Backend user of [`STORE`] who may not create tokens.
+pub const REP_EMAIL: &str = "rep@example.com";
+/// Password of [`REP_EMAIL`].
+pub const REP_PASSWORD: &str = "demo-rep-password";
+/// Administrator of [`OTHER_STORE`].
+pub const OTHER_ADMIN_EMAIL: &str = "admin@other.example";
+/// Customer of [`STORE`].
+pub const BUYER_EMAIL: &str = "buyer@example.com";
+/// Id of [`BUYER_EMAIL`].
+pub const BUYER_ID: u64 = 313;
+/// Customer of [`OTHER_STORE`].
+pub const OTHER_BUYER_EMAIL: &str = "buyer@other.example";
+/// Id of [`OTHER_BUYER_EMAIL`].
+pub const OTHER_BUYER_ID: u64 = 999;
+/// Password of both stores' customers.
+pub const BUYER_PASSWORD: &str = "demo-buyer-password";
+/// Client id of the app that makes current-customer JWTs.
+pub const APP_CLIENT_ID: &str = "demo-app-client-id";
+/// Client secret of the app that makes current-customer JWTs.
+pub const APP_CLIENT_SECRET: &str = "demo-app-client-secret-0123456789abcdef";
+
+/// When the demo token was issued: 2024-01-01T00:00:00Z.
+const TOKEN_IAT: u64 = 1_704_067_200;
+
+/// The settings of a local deployment.
+#[must_use]
+pub fn configuration(storefront_access: StorefrontAccess) -> Configuration {
+    Configuration {
+        tokens_table: "tokens".into(),
+        directory_table: "directory".into(),
+        login_attempts_table: "login-attempts".into(),
+        keyring_secret_id: "keyring".into(),
+        app_secret_id: "app".into(),
+        storefront_access,
+        max_tokens_per_store: 1000,
+    }
+}
+
+/// The secrets of a local deployment.
+#[must_use]
+pub fn secrets(configuration: &Configuration) -> Secrets {
+    let app = json!({"clientId": APP_CLIENT_ID, "clientSecret": APP_CLIENT_SECRET});
+    Secrets::from([
+        (configuration.keyring_secret_id.clone(), keyring_secret()),
+        (configuration.app_secret_id.clone(), app.to_string()),
+    ])
+}
+
+fn keyring_secret() -> String {
+    json!({"kid": "demo", "key": "demo-signing-key-0123456789abcdefghijklmnopqrstuvwxyz"}).to_string()
+}
+
+/// A server-to-server token of [`STORE`], the same at every start.
+///
+/// # Panics
+/// Never: the demo keyring is good.
+#[must_use]
+pub fn token() -> String {
+    #[expect(clippy::expect_used, reason = "the demo keyring is good")]
+    let keyring = Keyring::parse(&keyring_secret()).expect("a keyring");
+    jwt::sign(&token_record().claims(STORE), keyring.current())
+}
+
+fn token_record() -> TokenRecord {
+    TokenRecord {
+        id: 1,
+        name: "demo".into(),
+        email: ADMIN_EMAIL.into(),
+        event_channel: EventChannel::Admin,
+        kid: "demo".into(),
+        iat: TOKEN_IAT,
+        nbf: None,
+        exp: None,
+    }
+}
+
+/// Makes the tables and the demo data, unless the tables are there already: then everything is as it was left.
+///
+/// # Errors
+/// Says what failed.
+pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> Result<(), String> {
+    let client = Client::new(sdk_config);
+    let tables = client.list_tables().send().await.map_err(|fault| cause(&shared::aws::error("ListTables", &fault)))?;
+    if tables.table_names().contains(&configuration.login_attempts_table) {
+        return Ok(());
+    }
+    create_table(&client, &configuration.tokens_table, true).await.map_err(|error| cause(&error))?;
+    create_table(&client, &configuration.directory_table, true).await.map_err(|error| cause(&error))?;
+    fill(&client, configuration).await.map_err(|error| cause(&error))?;
+    // Last, because it says that all is there.
+    create_table(&client, &configuration.login_attempts_table, false).await.map_err(|error| cause(&error))?;
+    let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true).build();
+    let ttl = ttl.map_err(|error| error.to_string())?;
+    let request =
+        client.update_time_to_live().table_name(&configuration.login_attempts_table).time_to_live_specification(ttl);
+    request.send().await.map(drop).map_err(|fault| cause(&shared::aws::error("UpdateTimeToLive", &fault)))
+}
+
+async fn create_table(client: &Client, name: &str, has_sort_key: bool) -> Result<(), Error> {
+    let keys = [("pk", KeyType::Hash), ("sk", KeyType::Range)];
+    let mut request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    for (attribute, key_type) in keys.into_iter().take(if has_sort_key { 2 } else { 1 }) {
+        let definition =
+            AttributeDefinition::builder().attribute_name(attribute).attribute_type(ScalarAttributeType::S);
+        let key = KeySchemaElement::builder().attribute_name(attribute).key_type(key_type);
+        request = request
+            .attribute_definitions(shared::dynamodb::built(definition.build())?)
+            .key_schema(shared::dynamodb::built(key.build())?);
+    }
+    match request.send().await {
+        Err(fault) if !fault.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {
+            Err(shared::aws::error("CreateTable", &fault))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Error> {
+    let directory = Directory::new(client.clone(), configuration.directory_table.clone());
+    for (store_hash, channels) in [(STORE, vec![1, 2]), (OTHER_STORE, vec![1])] {
+        directory.put_store(store_hash, &Store { channels }).await?;
+    }
+    for (store_hash, email, password, role) in [
+        (STORE, ADMIN_EMAIL, ADMIN_PASSWORD, Role::Administrator),
+        (STORE, REP_EMAIL, REP_PASSWORD, Role::Other("sales_rep".into())),
+        (OTHER_STORE, OTHER_ADMIN_EMAIL, ADMIN_PASSWORD, Role::Administrator),
+    ] {
+        let password_hash = password::hash(&password.into())?;
+        let user = BackendUser { email: email.into(), password_hash, role, active: true };
+        directory.put_backend_user(store_hash, &user).await?;
+    }
+    for (store_hash, customer_id, email) in
+        [(STORE, BUYER_ID, BUYER_EMAIL), (OTHER_STORE, OTHER_BUYER_ID, OTHER_BUYER_EMAIL)]
+    {
+        let customer = Customer { customer_id, email: email.into(), channels: vec![1], active: true };
+        let login = CustomerLogin { customer, password_hash: password::hash(&BUYER_PASSWORD.into())? };
+        directory.put_customer(store_hash, &login).await?;
+    }
+    let tokens = TokenTable::new(client.clone(), configuration.tokens_table.clone());
+    let counter = tokens.counter(STORE).await?;
+    if counter.last_id == 0 {
+        tokens.create(STORE, token_record(), counter, configuration.max_tokens_per_store).await?;
+    }
+    Ok(())
+}
+
+fn cause(error: &Error) -> String {
+    error.cause().map_or_else(|| error.to_string(), Into::into)
+}

@@ -1,0 +1,191 @@
+//! What API Gateway does: an HTTP request becomes a REST-API proxy event, and the function's answer an HTTP response.
+
+use crate::server::Server;
+use aws_config::SdkConfig;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Method, Uri, request::Parts},
+    response::Response,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use create_backend_token::CreateBackendToken;
+use delete_backend_token::DeleteBackendToken;
+use exchange_customer_jwt::ExchangeCustomerJwt;
+use issue_storefront_token::IssueStorefrontToken;
+use list_backend_tokens::ListBackendTokens;
+use login_customer::LoginCustomer;
+use serde_json::{Map, Value, json};
+use shared::{
+    clock::Clock, configuration::Configuration, envelope::ProxyResponse, error::Error, lambda::answer,
+    services::Services,
+};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::net::TcpListener;
+
+/// Name of the API's stage, the first part of every path.
+const STAGE: &str = "/api";
+/// What every resource lies under, and its alias.
+const PREFIXES: [&str; 2] = ["/io", "/v3/io"];
+/// Largest request body that API Gateway takes, in bytes.
+const MAX_PAYLOAD_BYTES: usize = 10 * 1024 * 1024;
+
+struct Gateway {
+    create_backend_token: CreateBackendToken,
+    delete_backend_token: DeleteBackendToken,
+    list_backend_tokens: ListBackendTokens,
+    exchange_customer_jwt: ExchangeCustomerJwt,
+    login_customer: LoginCustomer,
+    issue_storefront_token: IssueStorefrontToken,
+    requests: AtomicU64,
+}
+
+/// Serves the API, with functions that speak to the AWS of `sdk_config`.
+///
+/// # Errors
+/// If the listener has no address.
+pub fn start(
+    listener: TcpListener,
+    sdk_config: &SdkConfig,
+    configuration: &Configuration,
+    clock: &Clock,
+) -> io::Result<Server> {
+    let dynamodb = aws_sdk_dynamodb::Client::new(sdk_config);
+    let secrets = aws_sdk_secretsmanager::Client::new(sdk_config);
+    start_with_clients(listener, &dynamodb, &secrets, configuration, clock)
+}
+
+/// Serves the API, with functions that use these clients.
+///
+/// # Errors
+/// If the listener has no address.
+pub fn start_with_clients(
+    listener: TcpListener,
+    dynamodb: &aws_sdk_dynamodb::Client,
+    secrets: &aws_sdk_secretsmanager::Client,
+    configuration: &Configuration,
+    clock: &Clock,
+) -> io::Result<Server> {
+    let services = || Services::new(dynamodb, secrets.clone(), configuration.clone(), clock.clone());
+    let gateway = Gateway {
+        create_backend_token: CreateBackendToken::new(services()),
+        delete_backend_token: DeleteBackendToken::new(services()),
+        list_backend_tokens: ListBackendTokens::new(services()),
+        exchange_customer_jwt: ExchangeCustomerJwt::new(services()),
+        login_customer: LoginCustomer::new(services()),
+        issue_storefront_token: IssueStorefrontToken::new(services()),
+        requests: AtomicU64::new(0),
+    };
+    Server::start(listener, Router::new().fallback(serve).with_state(Arc::new(gateway)))
+}
+
+async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    http_response(gateway.answer(request).await)
+}
+
+impl Gateway {
+    async fn answer(&self, request: Request) -> ProxyResponse {
+        let (parts, body) = request.into_parts();
+        let Some(route) = route(&parts.uri) else {
+            return ProxyResponse::from(&Error::NoSuchRoute);
+        };
+        let Ok(body) = to_bytes(body, MAX_PAYLOAD_BYTES).await else {
+            return ProxyResponse::from(&Error::TooLarge("The body is larger than 10 MiB."));
+        };
+        let event = self.event(&parts, &body);
+        match (&parts.method, route) {
+            (&Method::POST, "/auth/backend") => answer(&self.create_backend_token, &event).await,
+            (&Method::DELETE, "/auth/backend") => answer(&self.delete_backend_token, &event).await,
+            (&Method::GET, "/backend/tokens") => answer(&self.list_backend_tokens, &event).await,
+            (&Method::GET, "/auth/storefront") => answer(&self.exchange_customer_jwt, &event).await,
+            (&Method::POST, "/auth/customers") => answer(&self.login_customer, &event).await,
+            (&Method::POST, "/auth/customers/storefront") => answer(&self.issue_storefront_token, &event).await,
+            _ => ProxyResponse::from(&Error::NoSuchRoute),
+        }
+    }
+
+    /// The event that API Gateway sends.
+    ///
+    /// Source: API Gateway developer guide, "Input format of a Lambda function for proxy integration".
+    fn event(&self, parts: &Parts, body: &[u8]) -> String {
+        let path = parts.uri.path();
+        let resource = path.strip_prefix(STAGE).unwrap_or(path);
+        let (headers, multi_value_headers) = header_maps(&parts.headers);
+        let (query, multi_value_query) = query_maps(&parts.uri);
+        let text = str::from_utf8(body);
+        json!({
+            "resource": resource,
+            "path": resource,
+            "httpMethod": parts.method.as_str(),
+            "headers": headers,
+            "multiValueHeaders": multi_value_headers,
+            "queryStringParameters": query,
+            "multiValueQueryStringParameters": multi_value_query,
+            "pathParameters": null,
+            "stageVariables": null,
+            "requestContext": {
+                "resourcePath": resource,
+                "httpMethod": parts.method.as_str(),
+                "path": path,
+                "stage": "api",
+                "protocol": "HTTP/1.1",
+                "requestId": format!("local-{}", self.requests.fetch_add(1, Ordering::Relaxed)),
+                "identity": {"sourceIp": "127.0.0.1"},
+            },
+            "body": match text {
+                Ok("") => Value::Null,
+                Ok(text) => text.into(),
+                Err(_) => STANDARD.encode(body).into(),
+            },
+            "isBase64Encoded": text.is_err(),
+        })
+        .to_string()
+    }
+}
+
+/// What follows the stage and a prefix, if the path starts with them.
+fn route(uri: &Uri) -> Option<&str> {
+    let path = uri.path().strip_prefix(STAGE)?;
+    PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))
+}
+
+fn header_maps(headers: &HeaderMap) -> (Map<String, Value>, Map<String, Value>) {
+    let mut multi = Map::new();
+    for name in headers.keys() {
+        let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+        multi.insert(name.to_string(), Value::Array(values.collect()));
+    }
+    (last_of_each(&multi), multi)
+}
+
+fn query_maps(uri: &Uri) -> (Map<String, Value>, Map<String, Value>) {
+    let mut multi = Map::new();
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        let values = multi.entry(name).or_insert_with(|| json!([]));
+        if let Value::Array(values) = values {
+            values.push(value.into());
+        }
+    }
+    (last_of_each(&multi), multi)
+}
+
+fn last_of_each(multi: &Map<String, Value>) -> Map<String, Value> {
+    let last = |values: &Value| values.as_array().and_then(|values| values.last()).cloned().unwrap_or_default();
+    multi.iter().map(|(name, values)| (name.clone(), last(values))).collect()
+}
+
+fn http_response(proxy_response: ProxyResponse) -> Response {
+    let mut response = Response::builder().status(proxy_response.status_code);
+    for (name, value) in &proxy_response.headers {
+        response = response.header(*name, value.as_ref());
+    }
+    #[expect(clippy::expect_used, reason = "our own statuses and headers are valid")]
+    response.body(Body::from(proxy_response.body)).expect("a response")
+}

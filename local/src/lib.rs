@@ -1,0 +1,63 @@
+//! The whole stack on one machine, in one process.
+//!
+//! Two HTTP servers on 127.0.0.1: one stands for API Gateway and calls the functions with the events that API Gateway
+//! sends; one stands for AWS, with `DynamoDB` (embedded) and the one call of Secrets Manager that the functions make.
+
+pub mod aws;
+pub mod demo;
+pub mod gateway;
+pub mod server;
+
+use aws_config::SdkConfig;
+use server::{Server, StartError};
+use shared::{clock::Clock, configuration::Configuration};
+use std::path::PathBuf;
+
+/// How to start the stack.
+#[derive(Debug)]
+pub struct Options {
+    /// Port of the API; 0 takes a free one.
+    pub port: u16,
+    /// Port of `DynamoDB` and Secrets Manager; 0 takes a free one.
+    pub aws_port: u16,
+    /// Folder that keeps the data; in memory where there is none.
+    pub data: Option<PathBuf>,
+    /// The deployment's settings.
+    pub configuration: Configuration,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The running stack.
+pub struct Stack {
+    /// The API.
+    pub api: Server,
+    /// `DynamoDB` and Secrets Manager.
+    pub aws: aws::LocalAws,
+    /// Configuration of SDK clients that speak to the local AWS.
+    pub sdk_config: SdkConfig,
+}
+
+impl Stack {
+    /// Starts both servers, and makes tables and demo data where there are none.
+    ///
+    /// # Errors
+    /// If a port is taken, or the folder cannot be written.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let api_listener = server::bind(options.port, "--port").await?;
+        let aws_listener = server::bind(options.aws_port, "--aws-port").await?;
+        let database = aws::open_database(options.data.as_deref())?;
+        let secrets = demo::secrets(&options.configuration);
+        let aws = aws::LocalAws::start(aws_listener, database, secrets).await?;
+        let sdk_config = aws::sdk_config(&aws.server.url).await;
+        demo::prepare(&sdk_config, &options.configuration).await.map_err(StartError::DemoData)?;
+        let api = gateway::start(api_listener, &sdk_config, &options.configuration, &options.clock)?;
+        Ok(Self { api, aws, sdk_config })
+    }
+
+    /// Lets open requests finish, and stops.
+    pub async fn stop(self) {
+        self.api.stop().await;
+        self.aws.stop().await;
+    }
+}

@@ -1,0 +1,129 @@
+//! `cargo run`: the whole API on one machine, without an AWS account.
+
+use clap::{Parser, ValueEnum};
+use local::{Options, Stack, demo};
+use shared::{clock::Clock, configuration::StorefrontAccess};
+use std::{path::PathBuf, process::ExitCode};
+use tokio::signal;
+
+/// The whole API on one machine, without an AWS account.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Port of the API on 127.0.0.1.
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// Port of `DynamoDB` and Secrets Manager on 127.0.0.1.
+    #[arg(long, default_value_t = 8000)]
+    aws_port: u16,
+    /// Folder that keeps the data; without it the data is gone when the program ends.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Who may call GET /auth/storefront and POST /auth/customers.
+    #[arg(long, value_enum, default_value_t = Access::AuthToken)]
+    storefront_access: Access,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Access {
+    /// The bearer of a server-to-server token.
+    #[value(name = "authToken")]
+    AuthToken,
+    /// Anyone.
+    Public,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    shared::logging::start();
+    let storefront_access = match arguments.storefront_access {
+        Access::AuthToken => StorefrontAccess::AuthToken,
+        Access::Public => StorefrontAccess::Public,
+    };
+    let started = Stack::start(Options {
+        port: arguments.port,
+        aws_port: arguments.aws_port,
+        data: arguments.data,
+        configuration: demo::configuration(storefront_access),
+        clock: Clock::system(),
+    });
+    let stack = match started.await {
+        Ok(stack) => stack,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "a message for the person at the terminal")]
+            {
+                eprintln!("error: {error}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    greet(&stack);
+    stop_signal().await;
+    stack.stop().await;
+    ExitCode::SUCCESS
+}
+
+/// Waits for Ctrl-C, or for the signal that ends a service.
+async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    // Without signals there is nothing to wait for: the program ends.
+    let _ = signal::ctrl_c().await;
+}
+
+#[expect(clippy::print_stdout, reason = "a message for the person at the terminal")]
+fn greet(stack: &Stack) {
+    let (api, aws, token) = (&stack.api.url, &stack.aws.server.url, demo::token());
+    let (store, admin, admin_password) = (demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD);
+    let (rep, rep_password) = (demo::REP_EMAIL, demo::REP_PASSWORD);
+    let (buyer, buyer_id, buyer_password) = (demo::BUYER_EMAIL, demo::BUYER_ID, demo::BUYER_PASSWORD);
+    let (other_store, other_admin) = (demo::OTHER_STORE, demo::OTHER_ADMIN_EMAIL);
+    let (other_buyer, other_buyer_id) = (demo::OTHER_BUYER_EMAIL, demo::OTHER_BUYER_ID);
+    let (client_id, client_secret) = (demo::APP_CLIENT_ID, demo::APP_CLIENT_SECRET);
+    println!(
+        "\
+b2b-auth is ready.
+
+  API                            {api}/api/io
+  DynamoDB and Secrets Manager   {aws}
+
+Demo data
+  store {store} (channels 1 and 2)
+    administrator   {admin} / {admin_password}
+    sales rep       {rep} / {rep_password}
+    customer {buyer_id}    {buyer} / {buyer_password}
+  store {other_store} (channel 1)
+    administrator   {other_admin} / {admin_password}
+    customer {other_buyer_id}    {other_buyer} / {buyer_password}
+  app for current-customer JWTs
+    client id       {client_id}
+    client secret   {client_secret}
+  server-to-server token of {store}
+    {token}
+
+Try it
+  TOKEN={token}
+
+  curl -H \"authToken: $TOKEN\" {api}/api/io/backend/tokens
+
+  curl -H 'Content-Type: application/json' \\
+    -d '{{\"storeHash\":\"{store}\",\"email\":\"{admin}\",\"password\":\"{admin_password}\",\"name\":\"my token\"}}' \\
+    {api}/api/io/auth/backend
+
+  curl -H \"authToken: $TOKEN\" -H 'Content-Type: application/json' \\
+    -d '{{\"storeHash\":\"{store}\",\"email\":\"{buyer}\",\"password\":\"{buyer_password}\",\"channelId\":1,\"name\":\"web\"}}' \\
+    {api}/api/io/auth/customers
+
+  curl -H \"authToken: $TOKEN\" -H 'Content-Type: application/json' \\
+    -d '{{\"customerId\":{buyer_id}}}' {api}/api/io/auth/customers/storefront
+
+Ctrl-C stops it."
+    );
+}

@@ -1,0 +1,272 @@
+//! What holds for every endpoint.
+
+use crate::support::{
+    Call, NOW, TestStack, credentials, current_customer, customer_credentials, decode, platform_jwt, sign,
+};
+use jsonwebtoken::{Algorithm, Header};
+use local::demo;
+use serde_json::{Value, json};
+
+/// A good call of each endpoint that needs a token, without one.
+fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
+    [
+        ("DELETE /auth/backend", stack.delete(&json!({"id": 2}))),
+        ("GET /backend/tokens", stack.get("/backend/tokens")),
+        (
+            "GET /auth/storefront",
+            stack.get(&format!("/auth/storefront?jwtToken={}", platform_jwt(&current_customer(NOW)))),
+        ),
+        ("POST /auth/customers", stack.post("/auth/customers", &customer_credentials())),
+        ("POST /auth/customers/storefront", stack.post("/auth/customers/storefront", &json!({"customerId": 313}))),
+    ]
+}
+
+#[tokio::test]
+async fn both_prefixes_lead_to_every_endpoint() {
+    let stack = TestStack::start().await;
+    for prefix in ["", "/../v3/io"] {
+        let path = |path: &str| format!("{prefix}{path}");
+        stack.create_token("mine").await;
+        let id = stack.total_count().await;
+        let jwt = platform_jwt(&current_customer(NOW));
+        for call in [
+            stack.post(&path("/auth/backend"), &credentials("n")),
+            stack.request("DELETE", &path("/auth/backend")).json(&json!({"id": id})),
+            stack.get(&path("/backend/tokens")),
+            stack.get(&path(&format!("/auth/storefront?jwtToken={jwt}"))),
+            stack.post(&path("/auth/customers"), &customer_credentials()),
+            stack.post(&path("/auth/customers/storefront"), &json!({"customerId": 313})),
+        ] {
+            let answer = call.token(&stack.demo_token).send().await;
+            assert_eq!(answer.status, 200, "{prefix}: {}", answer.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_endpoint_is_not_found() {
+    let stack = TestStack::start().await;
+    for (method, path) in [
+        ("GET", "/auth/backend"),
+        ("PUT", "/auth/backend"),
+        ("POST", "/backend/tokens"),
+        ("DELETE", "/backend/tokens"),
+        ("POST", "/auth/storefront"),
+        ("GET", "/auth/customers"),
+        ("OPTIONS", "/auth/customers"),
+        ("GET", "/auth/customers/storefront"),
+        ("GET", ""),
+        ("GET", "/"),
+        ("GET", "/backend/tokens/"),
+        ("GET", "/backend/Tokens"),
+        ("GET", "/backend%2Ftokens"),
+        ("GET", "/../backend/tokens"),
+        ("GET", "/../../io/backend/tokens"),
+        ("GET", "/../v2/io/backend/tokens"),
+    ] {
+        let answer = stack.request(method, path).token(&stack.demo_token).send().await;
+        answer.is_error(404, "Not Found Error", "No endpoint matches this method and path.");
+    }
+}
+
+#[tokio::test]
+async fn no_credentials_and_bad_credentials_are_told_apart() {
+    let stack = TestStack::start().await;
+    for (name, call) in calls(&stack) {
+        let answer = call.send().await;
+        assert_eq!(answer.status, 401, "{name}");
+        let missing = "Invalid token header. No credentials provided.";
+        answer.is_error(401, missing, missing);
+    }
+    for (_, call) in calls(&stack) {
+        call.token("").send().await.is_invalid_token();
+    }
+    for (_, call) in calls(&stack) {
+        call.header("X-Auth-Token", "x").header("X-Store-Hash", demo::STORE).send().await.is_invalid_token();
+    }
+}
+
+#[tokio::test]
+async fn forged_tokens_are_refused_everywhere() {
+    let stack = TestStack::start().await;
+    let (_, claims) = decode(&stack.demo_token);
+    let header = || Header { kid: Some("demo".into()), ..Header::new(Algorithm::HS256) };
+    let (message, signature) = stack.demo_token.rsplit_once('.').unwrap();
+    let (header_part, claims_part) = message.split_once('.').unwrap();
+    let unsigned = "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIiwia2lkIjoiZGVtbyJ9";
+    for token in [
+        sign(&header(), &claims, "another-signing-key-0123456789abcdefghij"),
+        sign(&header(), &claims, ""),
+        sign(&header(), &claims, demo::APP_CLIENT_SECRET),
+        sign(&Header::new(Algorithm::HS256), &claims, demo::APP_CLIENT_SECRET),
+        platform_jwt(&current_customer(NOW)),
+        format!("{unsigned}.{claims_part}."),
+        format!("{unsigned}.{claims_part}.{signature}"),
+        format!("{header_part}.{claims_part}."),
+        format!("{message}.{signature}A"),
+        format!("Bearer {}", stack.demo_token),
+        stack.demo_token.to_uppercase(),
+        "null".into(),
+    ] {
+        for (name, call) in calls(&stack) {
+            let answer = call.token(&token).send().await;
+            assert_eq!(answer.status, 401, "{name} with {token}");
+            answer.is_invalid_token();
+        }
+    }
+}
+
+#[tokio::test]
+async fn storefront_tokens_are_refused_where_a_server_token_is_asked_for() {
+    let stack = TestStack::start().await;
+    let mut storefront_tokens = Vec::new();
+    for (_, call) in calls(&stack).into_iter().skip(2) {
+        let answer = call.token(&stack.demo_token).send().await;
+        storefront_tokens.push(answer.storefront_token().to_owned());
+    }
+    for token in storefront_tokens {
+        for (_, call) in calls(&stack) {
+            call.token(&token).send().await.is_invalid_token();
+        }
+    }
+}
+
+#[tokio::test]
+async fn identity_headers_that_stand_twice_are_refused() {
+    let stack = TestStack::start().await;
+    for (first, second) in
+        [("authToken", "AUTHTOKEN"), ("X-Auth-Token", "x-auth-token"), ("X-Store-Hash", "X-Store-Hash")]
+    {
+        for (_, call) in calls(&stack) {
+            let call = call.header(first, &stack.demo_token).header(second, &stack.demo_token);
+            call.send().await.is_invalid_token();
+        }
+    }
+    let create = stack.post("/auth/backend", &credentials("n"));
+    create.token(&stack.demo_token).token(&stack.demo_token).send().await.is_invalid_token();
+    assert_eq!(stack.total_count().await, 1);
+}
+
+#[tokio::test]
+async fn header_names_are_taken_in_any_case() {
+    let stack = TestStack::start().await;
+    for name in ["authtoken", "AuthToken", "AUTHTOKEN"] {
+        assert_eq!(stack.get("/backend/tokens").header(name, &stack.demo_token).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_have_their_status() {
+    let stack = TestStack::start().await;
+    let json = "application/json";
+    let large = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8)).into_bytes();
+    for (content_type, body, status, message) in [
+        ("", b"{}".to_vec(), 415, "Unsupported Media Type"),
+        ("text/plain", b"{}".to_vec(), 415, "Unsupported Media Type"),
+        ("application/jsonp", b"{}".to_vec(), 415, "Unsupported Media Type"),
+        ("application/x-www-form-urlencoded", b"a=b".to_vec(), 415, "Unsupported Media Type"),
+        ("text/plain", large(70_000), 415, "Unsupported Media Type"),
+        (json, b"{".to_vec(), 400, "Bad Request"),
+        (json, b"[]".to_vec(), 400, "Bad Request"),
+        (json, b"\"x\"".to_vec(), 400, "Bad Request"),
+        (json, b"null".to_vec(), 400, "Bad Request"),
+        (json, b"{}{}".to_vec(), 400, "Bad Request"),
+        (json, b"{\"a\": \"\xff\"}".to_vec(), 400, "Bad Request"),
+        (json, b"\xff\xfe{\x00}\x00".to_vec(), 400, "Bad Request"),
+        (json, b"{\"a\":".repeat(2000), 400, "Bad Request"),
+        (json, large(65_537), 413, "Request Entity Too Large"),
+        (json, large(11_000_000), 413, "Request Entity Too Large"),
+        (json, large(65_536), 422, "Missing or Invalid Data"),
+        ("Application/JSON; charset=utf-8", b"{}".to_vec(), 422, "Missing or Invalid Data"),
+    ] {
+        for (method, path) in [
+            ("POST", "/auth/backend"),
+            ("DELETE", "/auth/backend"),
+            ("POST", "/auth/customers"),
+            ("POST", "/auth/customers/storefront"),
+        ] {
+            let call = stack.request(method, path).token(&stack.demo_token).body(content_type, body.clone());
+            let answer = call.send().await;
+            let said = (answer.status, &answer.body["meta"]["message"]);
+            assert_eq!(said, (status, &json!(message)), "{method} {path} {content_type}: {}", answer.body);
+        }
+    }
+    for path in ["/auth/backend", "/auth/customers", "/auth/customers/storefront"] {
+        let call = || stack.request("POST", path).token(&stack.demo_token);
+        assert_eq!(call().send().await.status, 415, "{path}");
+        let empty = call().header("Content-Type", json).send().await;
+        empty.is_error(400, "Bad Request", "The body is not valid JSON.");
+    }
+    assert_eq!(stack.total_count().await, 1);
+}
+
+#[tokio::test]
+async fn checks_run_in_the_order_of_the_contract() {
+    let stack = TestStack::start().await;
+    let call = |token: &str, content_type: &str, body: &'static str| {
+        stack.request("POST", "/auth/customers").token(token).body(content_type, body).send()
+    };
+    let token = stack.demo_token.clone();
+    assert_eq!(call("bad", "text/plain", "{").await.status, 401);
+    assert_eq!(call(&token, "text/plain", "{").await.status, 415);
+    assert_eq!(call(&token, "application/json", "{").await.status, 400);
+    assert_eq!(call(&token, "application/json", r#"{"storeHash": "otherstore"}"#).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_yet_valid_or_expired_is_refused_everywhere() {
+    let stack = TestStack::start().await;
+    let mut body = credentials("n");
+    (body["beginAt"], body["endAt"]) = (json!(NOW + 100), json!(NOW + 200));
+    let answer = stack.post("/auth/backend", &body).send().await;
+    let token = answer.body["data"][0]["token"].as_str().unwrap();
+    for seconds in [0, 300] {
+        stack.clock.advance(seconds);
+        for (_, call) in calls(&stack) {
+            call.token(token).send().await.is_invalid_token();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_field_of_any_json_type_is_answered() {
+    let stack = TestStack::start().await;
+    let odd = [
+        Value::Null,
+        json!(true),
+        json!(-1),
+        json!(1e308),
+        json!(u64::MAX),
+        json!("\u{0}"),
+        json!("\u{202e}💥"),
+        json!([[[]]]),
+        json!({"value": {"value": {}}}),
+        json!("x".repeat(60_000)),
+    ];
+    let names = [
+        "storeHash",
+        "email",
+        "password",
+        "name",
+        "beginAt",
+        "endAt",
+        "id",
+        "channelId",
+        "customerId",
+        "customerAccessToken",
+    ];
+    for name in names {
+        for value in &odd {
+            for (method, path, mut body) in [
+                ("POST", "/auth/backend", credentials("n")),
+                ("DELETE", "/auth/backend", json!({"id": 999})),
+                ("POST", "/auth/customers", customer_credentials()),
+                ("POST", "/auth/customers/storefront", json!({"customerId": 313})),
+            ] {
+                body[name] = value.clone();
+                let answer = stack.request(method, path).token(&stack.demo_token).json(&body).send().await;
+                assert!(answer.status < 500, "{method} {path} {name} {value}: {}", answer.body);
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The API as callers see it, through HTTP. Laid out as the addresses are; what concerns all of them stands beside.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod auth {
+    mod backend;
+    mod customers;
+    mod customers_storefront;
+    mod storefront;
+}
+mod backend {
+    mod tokens;
+}
+mod every_endpoint;
+mod published_page;
+mod support;
