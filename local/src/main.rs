@@ -3,8 +3,7 @@
 use clap::{Parser, ValueEnum};
 use local::{Options, Stack, demo};
 use shared::{clock::Clock, configuration::StorefrontAccess};
-use std::{path::PathBuf, process::ExitCode};
-use tokio::signal;
+use std::{io, path::PathBuf, process::ExitCode};
 
 /// The whole API on one machine, without an AWS account.
 #[derive(Parser)]
@@ -50,32 +49,42 @@ async fn main() -> ExitCode {
     });
     let stack = match started.await {
         Ok(stack) => stack,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "a message for the person at the terminal")]
-            {
-                eprintln!("error: {error}");
-            }
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&error),
+    };
+    // Before the greeting says that Ctrl-C stops it.
+    let stopped = match stop_signal() {
+        Ok(stopped) => stopped,
+        Err(error) => return fail(&error),
     };
     greet(&stack);
-    stop_signal().await;
+    stopped.await;
     stack.stop().await;
     ExitCode::SUCCESS
 }
 
-/// Waits for Ctrl-C, or for the signal that ends a service.
-async fn stop_signal() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+/// Listens for Ctrl-C, and for the signal that ends a service; the future ends when one comes.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
         tokio::select! {
-            _ = signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        return;
-    }
-    // Without signals there is nothing to wait for: the program ends.
-    let _ = signal::ctrl_c().await;
+    })
+}
+
+/// The future ends at Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
+}
+
+#[expect(clippy::print_stderr, reason = "a message for the person at the terminal")]
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }
 
 #[expect(clippy::print_stdout, reason = "a message for the person at the terminal")]

@@ -9,8 +9,12 @@ mod auth {
     mod storefront;
 }
 mod backend {
-    mod tokens;
+    pub mod tokens;
 }
 mod every_endpoint;
+mod faults;
+mod log;
+mod program;
 mod published_page;
+mod round_trips;
 mod support;

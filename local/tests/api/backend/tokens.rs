@@ -12,7 +12,7 @@ fn ids(body: &Value) -> Vec<u64> {
     body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
 }
 
-async fn fill(stack: &TestStack, count: u64) {
+pub async fn fill(stack: &TestStack, count: u64) {
     let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config);
     let table = TokenTable::new(client, stack.configuration.tokens_table.clone());
     for n in 0..count {

@@ -1,0 +1,158 @@
+//! How many requests to the database, one after the other, an answer waits for: the budget of the design.
+
+use crate::support::{Answer, Call, NOW, TestStack, credentials, current_customer, customer_credentials, platform_jwt};
+use aws_sdk_dynamodb::{
+    Client,
+    config::{
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef},
+    },
+    error::BoxError,
+};
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use local::server;
+use serde_json::json;
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+/// Notes when each request to the database was sent and answered.
+#[derive(Clone, Debug, Default)]
+struct Stopwatch(Arc<Mutex<Vec<Trip>>>);
+
+#[derive(Clone, Debug)]
+struct Trip {
+    operation: String,
+    sent: Instant,
+    answered: Option<Instant>,
+}
+
+impl Intercept for Stopwatch {
+    fn name(&self) -> &'static str {
+        "Stopwatch"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let mut trips = self.0.lock().unwrap();
+        config.interceptor_state().store_put(TripIndex(trips.len()));
+        trips.push(Trip { operation, sent: Instant::now(), answered: None });
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        _: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(TripIndex(index)) = config.load::<TripIndex>() {
+            self.0.lock().unwrap()[*index].answered = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct TripIndex(usize);
+
+impl Storable for TripIndex {
+    type Storer = StoreReplace<Self>;
+}
+
+impl Stopwatch {
+    /// Sends the call; gives the operations in the order of their names, and how many had to follow one another.
+    async fn measure(&self, call: Call) -> (Answer, Vec<String>, usize) {
+        self.0.lock().unwrap().clear();
+        let answer = call.send().await;
+        let mut trips = self.0.lock().unwrap().clone();
+        trips.sort_by_key(|trip| trip.answered);
+        let mut waits = 0;
+        let mut waited_until = None;
+        for trip in &trips {
+            if waited_until.is_none_or(|until| trip.sent >= until) {
+                waits += 1;
+                waited_until = trip.answered;
+            }
+        }
+        let mut operations: Vec<_> = trips.into_iter().map(|trip| trip.operation).collect();
+        operations.sort();
+        (answer, operations, waits)
+    }
+}
+
+#[tokio::test]
+async fn every_endpoint_keeps_to_its_budget() {
+    let stack = TestStack::start().await;
+    let stopwatch = Stopwatch::default();
+    let config = aws_sdk_dynamodb::config::Builder::from(&stack.sdk_config).interceptor(stopwatch.clone()).build();
+    let stack = stack.with_clients(
+        &Client::from_conf(config),
+        &aws_sdk_secretsmanager::Client::new(&stack.sdk_config),
+        server::bind(0, "").await.unwrap(),
+    );
+    stack.create_token("first").await;
+    let jwt = platform_jwt(&current_customer(NOW));
+    let token = stack.demo_token.clone();
+    let mut wrong = credentials("n");
+    wrong["password"] = json!("wrong");
+    println!("{:<36} {:>6} {:>6}  operations", "endpoint", "status", "waits");
+    for (name, call, status, expected_operations, expected_waits) in [
+        (
+            "create",
+            stack.post("/auth/backend", &credentials("n")),
+            200,
+            "DeleteItem GetItem GetItem TransactWriteItems UpdateItem",
+            2,
+        ),
+        ("create, wrong password", stack.post("/auth/backend", &wrong), 400, "GetItem GetItem UpdateItem", 1),
+        ("list", stack.get("/backend/tokens"), 200, "GetItem Query Query", 2),
+        ("list, past the end", stack.get("/backend/tokens?offset=9"), 200, "GetItem Query", 1),
+        ("list, bad limit", stack.get("/backend/tokens?limit=x"), 422, "GetItem", 1),
+        ("delete", stack.delete(&json!({"id": 2})), 200, "TransactWriteItems", 1),
+        ("delete, not there", stack.delete(&json!({"id": 2})), 404, "TransactWriteItems", 1),
+        ("exchange", stack.get(&format!("/auth/storefront?jwtToken={jwt}")), 200, "GetItem GetItem GetItem", 1),
+        (
+            "login",
+            stack.post("/auth/customers", &customer_credentials()),
+            200,
+            "DeleteItem GetItem GetItem UpdateItem",
+            2,
+        ),
+        ("issue", stack.post("/auth/customers/storefront", &json!({"customerId": 313})), 200, "GetItem GetItem", 1),
+        ("delete itself", stack.delete(&json!({"id": 1})), 200, "TransactWriteItems", 1),
+        ("list, deleted token", stack.get("/backend/tokens"), 401, "GetItem Query", 1),
+    ] {
+        let (answer, operations, waits) = stopwatch.measure(call.token(&token)).await;
+        println!("{name:<36} {:>6} {waits:>6}  {}", answer.status, operations.join(" "));
+        assert_eq!(
+            (answer.status, operations.join(" ").as_str(), waits),
+            (status, expected_operations, expected_waits),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_page_costs_the_same_at_any_depth() {
+    let stack = TestStack::start().await;
+    let stopwatch = Stopwatch::default();
+    let config = aws_sdk_dynamodb::config::Builder::from(&stack.sdk_config).interceptor(stopwatch.clone()).build();
+    let client = Client::from_conf(config);
+    let secrets = aws_sdk_secretsmanager::Client::new(&stack.sdk_config);
+    let stack = stack.with_clients(&client, &secrets, server::bind(0, "").await.unwrap());
+    crate::backend::tokens::fill(&stack, 600).await;
+    for offset in [0, 250, 255, 256, 400, 590] {
+        let call = stack.get(&format!("/backend/tokens?limit=10&offset={offset}")).token(&stack.demo_token);
+        let (answer, operations, waits) = stopwatch.measure(call).await;
+        assert_eq!(answer.body["data"].as_array().unwrap().len(), 10);
+        assert_eq!((operations.join(" ").as_str(), waits), ("GetItem Query Query", 2), "offset {offset}");
+    }
+}
