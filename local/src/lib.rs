@@ -6,6 +6,7 @@
 pub mod aws;
 pub mod demo;
 pub mod gateway;
+pub mod runtime_api;
 pub mod server;
 
 use aws_config::SdkConfig;

@@ -289,12 +289,15 @@ mod tests {
         for _ in 0..10_000 {
             let mut mutated: Vec<char> = good.chars().collect();
             for _ in 0..=random.usize(0..3) {
+                if mutated.is_empty() {
+                    break;
+                }
                 let at = random.usize(0..mutated.len());
                 match random.u8(0..4) {
                     0 => mutated[at] = characters[random.usize(0..characters.len())],
                     1 => mutated.insert(at, characters[random.usize(0..characters.len())]),
                     2 => drop(mutated.remove(at)),
-                    _ => mutated.truncate(at.max(1)),
+                    _ => mutated.truncate(at),
                 }
             }
             let mutated: String = mutated.into_iter().collect();

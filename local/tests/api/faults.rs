@@ -90,7 +90,7 @@ async fn answer(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> 
     match now {
         Fault::Unreachable => broken_connection(),
         Fault::Hanging => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             broken_connection()
         }
         Fault::Throttled => aws_error("ThrottlingException", &json!({})),

@@ -12,6 +12,7 @@ use shared::{
     password,
 };
 use std::{
+    any::Any,
     env, io,
     sync::{
         Arc, LazyLock, Mutex,
@@ -86,13 +87,7 @@ pub struct TestStack {
     pub configuration: Configuration,
     pub demo_token: String,
     http: reqwest::Client,
-    _running: Running,
-}
-
-#[expect(dead_code, reason = "held until the test ends")]
-enum Running {
-    Stack(Stack),
-    Api(server::Server),
+    _running: Box<dyn Any>,
 }
 
 /// How a test's stack differs from the usual one.
@@ -121,22 +116,19 @@ impl TestStack {
     pub async fn start_with(Setup { configuration, now }: Setup) -> Self {
         LazyLock::force(&LOG);
         let clock = TestClock::at(now);
-        let (url, sdk_config, configuration, running) = match env::var("TEST_AWS_ENDPOINT_URL") {
-            Ok(endpoint) => {
-                let configuration = with_unique_names(configuration);
-                let sdk_config = aws::sdk_config(&endpoint).await;
-                create_secrets(&sdk_config, &configuration).await;
-                demo::prepare(&sdk_config, &configuration).await.unwrap();
-                let listener = server::bind(0, "").await.unwrap();
-                let api = gateway::start(listener, &sdk_config, &configuration, &clock.clock()).unwrap();
-                (api.url.clone(), sdk_config, configuration, Running::Api(api))
-            }
-            Err(_) => {
-                let (configuration, clock) = (configuration, clock.clock());
-                let options = Options { port: 0, aws_port: 0, data: None, configuration: configuration.clone(), clock };
-                let stack = Stack::start(options).await.unwrap();
-                (stack.api.url.clone(), stack.sdk_config.clone(), configuration, Running::Stack(stack))
-            }
+        let (url, sdk_config, configuration, running) = if let Ok(endpoint) = env::var("TEST_AWS_ENDPOINT_URL") {
+            let configuration = with_unique_names(configuration);
+            let sdk_config = aws::sdk_config(&endpoint).await;
+            create_secrets(&sdk_config, &configuration).await;
+            demo::prepare(&sdk_config, &configuration).await.unwrap();
+            let listener = server::bind(0, "").await.unwrap();
+            let api = gateway::start(listener, &sdk_config, &configuration, &clock.clock()).unwrap();
+            (api.url.clone(), sdk_config, configuration, Box::new(api) as Box<dyn Any>)
+        } else {
+            let clock = clock.clock();
+            let options = Options { port: 0, aws_port: 0, data: None, configuration: configuration.clone(), clock };
+            let stack = Stack::start(options).await.unwrap();
+            (stack.api.url.clone(), stack.sdk_config.clone(), configuration, Box::new(stack) as Box<dyn Any>)
         };
         Self {
             url,
@@ -165,7 +157,7 @@ impl TestStack {
             configuration: self.configuration.clone(),
             demo_token: self.demo_token.clone(),
             http: self.http.clone(),
-            _running: Running::Api(api),
+            _running: Box::new(api),
         }
     }
 
@@ -282,7 +274,7 @@ impl Call {
 
     /// Sends it, and checks what every answer must have.
     pub async fn send(self) -> Answer {
-        let response = self.0.timeout(Duration::from_secs(60)).send().await.unwrap();
+        let response = self.0.timeout(Duration::from_mins(1)).send().await.unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let text = response.text().await.unwrap();

@@ -1,0 +1,141 @@
+//! Cold and warm times of the functions' release binaries, against loopback.
+//!
+//! `cargo build --release --workspace && cargo bench -p local`
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program to look at")]
+
+use local::{
+    Options, Stack, demo,
+    runtime_api::{Outcome, RuntimeApi},
+};
+use serde_json::{Value, json};
+use shared::{clock::Clock, configuration::StorefrontAccess};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const COLD_STARTS: usize = 51;
+const WARM_REQUESTS: u32 = 2000;
+
+#[tokio::main]
+async fn main() {
+    let configuration = demo::configuration(StorefrontAccess::AuthToken);
+    let options = Options { port: 0, aws_port: 0, data: None, configuration, clock: Clock::system() };
+    let stack = Stack::start(options).await.unwrap();
+    let create = binary("create-backend-token");
+    let runtime_api = RuntimeApi::start().await.unwrap();
+    let mut process = runtime_api.spawn(&create, &stack.aws.server.url).unwrap();
+    for _ in 0..9 {
+        invoke(&runtime_api, create_event()).await;
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+
+    println!("{:<24} {:>8} {:>12} {:>12} {:>12}", "function", "MiB", "cold", "warm", "warm, CPU");
+    for (name, event, warm_requests) in [
+        ("list-backend-tokens", get_event("/backend/tokens"), WARM_REQUESTS),
+        ("issue-storefront-token", body_event(&json!({"customerId": demo::BUYER_ID})), WARM_REQUESTS),
+        ("delete-backend-token", body_event(&json!({"id": 999})), WARM_REQUESTS),
+        ("create-backend-token", create_event(), 50),
+        ("login-customer", login_event(), 50),
+    ] {
+        let binary = binary(name);
+        let mut cold: Vec<Duration> = Vec::new();
+        for _ in 0..COLD_STARTS {
+            let runtime_api = RuntimeApi::start().await.unwrap();
+            let answer = runtime_api.invoke(event.clone());
+            let started = Instant::now();
+            let mut process = runtime_api.spawn(&binary, &stack.aws.server.url).unwrap();
+            answer.await.unwrap();
+            cold.push(started.elapsed());
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        cold.sort();
+
+        let runtime_api = RuntimeApi::start().await.unwrap();
+        let mut process = runtime_api.spawn(&binary, &stack.aws.server.url).unwrap();
+        invoke(&runtime_api, event.clone()).await;
+        let cpu_before = cpu_time(process.id());
+        let mut warm = Vec::new();
+        for _ in 0..warm_requests {
+            let started = Instant::now();
+            invoke(&runtime_api, event.clone()).await;
+            warm.push(started.elapsed());
+        }
+        warm.sort();
+        let cpu = cpu_time(process.id()).saturating_sub(cpu_before) / warm_requests;
+        process.kill().unwrap();
+        process.wait().unwrap();
+        #[expect(clippy::cast_precision_loss, reason = "a size to look at")]
+        let mebibytes = fs::metadata(&binary).unwrap().len() as f64 / f64::from(1 << 20);
+        let (cold, warm) = (cold[COLD_STARTS / 2], warm[warm.len() / 2]);
+        println!("{name:<24} {mebibytes:>8.1} {:>12} {:>12} {:>12}", show(cold), show(warm), show(cpu));
+    }
+    println!("Medians. Cold: process start to first answer. Warm: one answer, the Runtime API and DynamoDB included.");
+}
+
+fn show(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+fn binary(name: &str) -> PathBuf {
+    let target = env::var("CARGO_TARGET_DIR").map_or_else(|_| Path::new("..").join("target"), PathBuf::from);
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("release").join(name)
+}
+
+async fn invoke(runtime_api: &RuntimeApi, event: String) {
+    match runtime_api.invoke(event).await.unwrap() {
+        Outcome::Response(response) => {
+            let response: Value = serde_json::from_str(&response).unwrap();
+            assert!(matches!(response["statusCode"].as_u64(), Some(200 | 404)), "{response}");
+        }
+        Outcome::Error(error) => panic!("{error}"),
+    }
+}
+
+/// Time on the processor, all threads together.
+fn cpu_time(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanoseconds = threads.map(|thread| {
+        let statistics = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap_or_default();
+        statistics.split(' ').next().unwrap_or_default().parse().unwrap_or(0)
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+fn get_event(resource: &str) -> String {
+    event("GET", resource, &Value::Null)
+}
+
+fn body_event(body: &Value) -> String {
+    event("POST", "", body)
+}
+
+fn create_event() -> String {
+    body_event(&json!({
+        "storeHash": demo::STORE, "email": demo::ADMIN_EMAIL, "password": demo::ADMIN_PASSWORD, "name": "bench",
+    }))
+}
+
+fn login_event() -> String {
+    body_event(&json!({
+        "storeHash": demo::STORE, "email": demo::BUYER_EMAIL, "password": demo::BUYER_PASSWORD, "channelId": 1,
+        "name": "bench",
+    }))
+}
+
+fn event(method: &str, resource: &str, body: &Value) -> String {
+    json!({
+        "resource": resource,
+        "path": resource,
+        "httpMethod": method,
+        "multiValueHeaders": {"Content-Type": ["application/json"], "authToken": [demo::token()]},
+        "requestContext": {"requestId": "bench", "stage": "api"},
+        "body": if body.is_null() { Value::Null } else { body.to_string().into() },
+        "isBase64Encoded": false,
+    })
+    .to_string()
+}
