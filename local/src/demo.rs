@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
     },
 };
+use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use shared::{
     configuration::{Configuration, StorefrontAccess},
@@ -102,6 +103,27 @@ fn token_record() -> TokenRecord {
         nbf: None,
         exp: None,
     }
+}
+
+/// A current-customer JWT of [`BUYER_EMAIL`], as the platform makes them, but good for a day.
+///
+/// # Panics
+/// Never: plain data can be signed.
+#[must_use]
+pub fn current_customer_jwt(now: u64) -> String {
+    let claims = json!({
+        "customer": {"id": BUYER_ID, "email": BUYER_EMAIL, "group_id": "1"},
+        "iss": "bc/apps",
+        "sub": STORE,
+        "store_hash": STORE,
+        "aud": APP_CLIENT_ID,
+        "operation": "current_customer",
+        "iat": now,
+        "exp": now + jwt::DAY,
+    });
+    let key = EncodingKey::from_secret(APP_CLIENT_SECRET.as_bytes());
+    #[expect(clippy::expect_used, reason = "plain data can be signed")]
+    jsonwebtoken::encode(&Header::default(), &claims, &key).expect("a JWT")
 }
 
 /// Makes the tables and the demo data, unless the tables are there already: then everything is as it was left.

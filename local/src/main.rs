@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
         Ok(stopped) => stopped,
         Err(error) => return fail(&error),
     };
-    greet(&stack);
+    greet(&stack, &demo::current_customer_jwt(Clock::system().now()));
     stopped.await;
     stack.stop().await;
     ExitCode::SUCCESS
@@ -88,7 +88,7 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "a message for the person at the terminal")]
-fn greet(stack: &Stack) {
+fn greet(stack: &Stack, jwt: &str) {
     let (api, aws, token) = (&stack.api.url, &stack.aws.server.url, demo::token());
     let (store, admin, admin_password) = (demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD);
     let (rep, rep_password) = (demo::REP_EMAIL, demo::REP_PASSWORD);
@@ -119,12 +119,15 @@ Demo data
 
 Try it
   TOKEN={token}
+  JWT={jwt}
 
   curl -H \"authToken: $TOKEN\" {api}/api/io/backend/tokens
 
   curl -H 'Content-Type: application/json' \\
     -d '{{\"storeHash\":\"{store}\",\"email\":\"{admin}\",\"password\":\"{admin_password}\",\"name\":\"my token\"}}' \\
     {api}/api/io/auth/backend
+
+  curl -H \"authToken: $TOKEN\" \"{api}/api/io/auth/storefront?jwtToken=$JWT\"
 
   curl -H \"authToken: $TOKEN\" -H 'Content-Type: application/json' \\
     -d '{{\"storeHash\":\"{store}\",\"email\":\"{buyer}\",\"password\":\"{buyer_password}\",\"channelId\":1,\"name\":\"web\"}}' \\

@@ -177,7 +177,7 @@ pub fn email(value: &Value) -> Reading<String> {
     };
     match value.as_str().filter(shaped_like_an_email) {
         Some(text) => Ok(text.into()),
-        None => Err(format!("must be an e-mail address of at most {MAX_EMAIL_BYTES} characters.")),
+        None => Err(format!("must be an e-mail address of at most {MAX_EMAIL_BYTES} bytes.")),
     }
 }
 

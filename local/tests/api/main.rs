@@ -16,5 +16,6 @@ mod faults;
 mod log;
 mod program;
 mod published_page;
+mod readme;
 mod round_trips;
 mod support;

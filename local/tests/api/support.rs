@@ -350,7 +350,7 @@ pub fn decode(token: &str) -> (Value, Value) {
     (serde_json::to_value(decoded.header).unwrap(), decoded.claims)
 }
 
-/// The claims of a current-customer JWT of the demo store's customer.
+/// Claims of a current-customer JWT of the demo store's customer.
 pub fn current_customer(now: u64) -> Value {
     json!({
         "customer": {"id": demo::BUYER_ID, "email": demo::BUYER_EMAIL, "group_id": "6"},
