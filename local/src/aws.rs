@@ -1,4 +1,4 @@
-//! `DynamoDB` and Secrets Manager on one port, as far as the functions need them.
+//! DynamoDB and Secrets Manager on one port, as far as the functions need them.
 
 use crate::server::{self, Server, StartError};
 use aws_config::{Region, SdkConfig};
@@ -25,8 +25,8 @@ pub type Secrets = BTreeMap<String, String>;
 /// The region that local clients name; any would do.
 pub const REGION: &str = "us-east-1";
 
-/// Largest request that is forwarded, in bytes: more than a DynamoDB transaction may have.
-const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Largest request to Secrets Manager that is read, in bytes.
+const MAX_SECRETS_REQUEST_BYTES: usize = 64 * 1024;
 
 /// The running local AWS.
 pub struct LocalAws {
@@ -91,7 +91,7 @@ impl LocalAws {
 async fn answer(State(backend): State<Arc<Backend>>, request: Request) -> Response {
     match request.headers().get("X-Amz-Target").and_then(|target| target.to_str().ok()) {
         Some("secretsmanager.GetSecretValue") => {
-            let body = axum::body::to_bytes(request.into_body(), MAX_REQUEST_BYTES).await;
+            let body = axum::body::to_bytes(request.into_body(), MAX_SECRETS_REQUEST_BYTES).await;
             get_secret_value(&backend.secrets, &body.unwrap_or_default())
         }
         Some(target) if target.starts_with("secretsmanager.") => {

@@ -12,8 +12,10 @@ use aws_sdk_dynamodb::{
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use shared::{
+    aws,
     configuration::{Configuration, StorefrontAccess},
     directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
+    dynamodb::built,
     error::Error,
     jwt,
     keyring::Keyring,
@@ -126,51 +128,45 @@ pub fn current_customer_jwt(now: u64) -> String {
     jsonwebtoken::encode(&Header::default(), &claims, &key).expect("a JWT")
 }
 
-/// Makes the tables and the demo data, unless the tables are there already: then everything is as it was left.
+/// Makes the tables and the demo data that are not there yet. Demo data that was changed or deleted stays so.
 ///
 /// # Errors
 /// Says what failed.
-pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> Result<(), String> {
+pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> Result<(), Error> {
     let client = Client::new(sdk_config);
-    let tables = client.list_tables().send().await.map_err(|fault| cause(&shared::aws::error("ListTables", &fault)))?;
-    if tables.table_names().contains(&configuration.login_attempts_table) {
-        return Ok(());
+    create_table(&client, &configuration.tokens_table, &["pk", "sk"]).await?;
+    create_table(&client, &configuration.directory_table, &["pk", "sk"]).await?;
+    if create_table(&client, &configuration.login_attempts_table, &["pk"]).await? {
+        let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true);
+        let request = client
+            .update_time_to_live()
+            .table_name(&configuration.login_attempts_table)
+            .time_to_live_specification(built(ttl.build())?);
+        request.send().await.map_err(|fault| aws::error("UpdateTimeToLive", &fault))?;
     }
-    create_table(&client, &configuration.tokens_table, true).await.map_err(|error| cause(&error))?;
-    create_table(&client, &configuration.directory_table, true).await.map_err(|error| cause(&error))?;
-    fill(&client, configuration).await.map_err(|error| cause(&error))?;
-    // Last, because it says that all is there.
-    create_table(&client, &configuration.login_attempts_table, false).await.map_err(|error| cause(&error))?;
-    let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true).build();
-    let ttl = ttl.map_err(|error| error.to_string())?;
-    let request =
-        client.update_time_to_live().table_name(&configuration.login_attempts_table).time_to_live_specification(ttl);
-    request.send().await.map(drop).map_err(|fault| cause(&shared::aws::error("UpdateTimeToLive", &fault)))
+    fill(&client, configuration).await
 }
 
-async fn create_table(client: &Client, name: &str, has_sort_key: bool) -> Result<(), Error> {
-    let keys = [("pk", KeyType::Hash), ("sk", KeyType::Range)];
+/// Whether the table was not there yet.
+async fn create_table(client: &Client, name: &str, key_attributes: &[&str]) -> Result<bool, Error> {
     let mut request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
-    for (attribute, key_type) in keys.into_iter().take(if has_sort_key { 2 } else { 1 }) {
+    for (attribute, key_type) in key_attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
         let definition =
-            AttributeDefinition::builder().attribute_name(attribute).attribute_type(ScalarAttributeType::S);
-        let key = KeySchemaElement::builder().attribute_name(attribute).key_type(key_type);
-        request = request
-            .attribute_definitions(shared::dynamodb::built(definition.build())?)
-            .key_schema(shared::dynamodb::built(key.build())?);
+            AttributeDefinition::builder().attribute_name(*attribute).attribute_type(ScalarAttributeType::S);
+        let key = KeySchemaElement::builder().attribute_name(*attribute).key_type(key_type);
+        request = request.attribute_definitions(built(definition.build())?).key_schema(built(key.build())?);
     }
     match request.send().await {
-        Err(fault) if !fault.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {
-            Err(shared::aws::error("CreateTable", &fault))
-        }
-        _ => Ok(()),
+        Ok(_) => Ok(true),
+        Err(fault) if fault.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => Ok(false),
+        Err(fault) => Err(aws::error("CreateTable", &fault)),
     }
 }
 
 async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Error> {
     let directory = Directory::new(client.clone(), configuration.directory_table.clone());
-    for (store_hash, channels) in [(STORE, vec![1, 2]), (OTHER_STORE, vec![1])] {
-        directory.put_store(store_hash, &Store { channels }).await?;
+    if directory.store(OTHER_STORE).await?.is_some() {
+        return Ok(());
     }
     for (store_hash, email, password, role) in [
         (STORE, ADMIN_EMAIL, ADMIN_PASSWORD, Role::Administrator),
@@ -193,9 +189,7 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
     if counter.last_id == 0 {
         tokens.create(STORE, token_record(), counter, configuration.max_tokens_per_store).await?;
     }
-    Ok(())
-}
-
-fn cause(error: &Error) -> String {
-    error.cause().map_or_else(|| error.to_string(), Into::into)
+    // The other store comes last: it says that all is there.
+    directory.put_store(STORE, &Store { channels: vec![1, 2] }).await?;
+    directory.put_store(OTHER_STORE, &Store { channels: vec![1] }).await
 }

@@ -13,6 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use create_backend_token::CreateBackendToken;
 use delete_backend_token::DeleteBackendToken;
 use exchange_customer_jwt::ExchangeCustomerJwt;
+use http_body_util::LengthLimitError;
 use issue_storefront_token::IssueStorefrontToken;
 use list_backend_tokens::ListBackendTokens;
 use login_customer::LoginCustomer;
@@ -21,13 +22,7 @@ use shared::{
     clock::Clock, configuration::Configuration, envelope::ProxyResponse, error::Error, lambda::answer,
     services::Services,
 };
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{error::Error as StdError, io, sync::Arc};
 use tokio::net::TcpListener;
 
 /// Name of the API's stage, the first part of every path.
@@ -44,7 +39,6 @@ struct Gateway {
     exchange_customer_jwt: ExchangeCustomerJwt,
     login_customer: LoginCustomer,
     issue_storefront_token: IssueStorefrontToken,
-    requests: AtomicU64,
 }
 
 /// Serves the API, with functions that speak to the AWS of `sdk_config`.
@@ -81,25 +75,29 @@ pub fn start_with_clients(
         exchange_customer_jwt: ExchangeCustomerJwt::new(services()),
         login_customer: LoginCustomer::new(services()),
         issue_storefront_token: IssueStorefrontToken::new(services()),
-        requests: AtomicU64::new(0),
     };
     Server::start(listener, Router::new().fallback(serve).with_state(Arc::new(gateway)))
 }
 
 async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    http_response(gateway.answer(request).await)
+    let request_id = format!("{:016x}", fastrand::u64(..));
+    http_response(&gateway.answer(request, &request_id).await, &request_id)
 }
 
 impl Gateway {
-    async fn answer(&self, request: Request) -> ProxyResponse {
+    async fn answer(&self, request: Request, request_id: &str) -> ProxyResponse {
         let (parts, body) = request.into_parts();
         let Some(route) = route(&parts.uri) else {
             return ProxyResponse::from(&Error::NoSuchRoute);
         };
-        let Ok(body) = to_bytes(body, MAX_PAYLOAD_BYTES).await else {
-            return ProxyResponse::from(&Error::TooLarge("The body is larger than 10 MiB."));
+        let body = match to_bytes(body, MAX_PAYLOAD_BYTES).await {
+            Ok(body) => body,
+            Err(error) if error.source().is_some_and(<dyn StdError>::is::<LengthLimitError>) => {
+                return ProxyResponse::from(&Error::TooLarge("The body is larger than 10 MiB."));
+            }
+            Err(_) => return ProxyResponse::from(&Error::BadRequest("The body cannot be read.")),
         };
-        let event = self.event(&parts, &body);
+        let event = event(&parts, &body, request_id);
         match (&parts.method, route) {
             (&Method::POST, "/auth/backend") => answer(&self.create_backend_token, &event).await,
             (&Method::DELETE, "/auth/backend") => answer(&self.delete_backend_token, &event).await,
@@ -110,44 +108,44 @@ impl Gateway {
             _ => ProxyResponse::from(&Error::NoSuchRoute),
         }
     }
+}
 
-    /// The event that API Gateway sends.
-    ///
-    /// Source: API Gateway developer guide, "Input format of a Lambda function for proxy integration".
-    fn event(&self, parts: &Parts, body: &[u8]) -> String {
-        let path = parts.uri.path();
-        let resource = path.strip_prefix(STAGE).unwrap_or(path);
-        let (headers, multi_value_headers) = header_maps(&parts.headers);
-        let (query, multi_value_query) = query_maps(&parts.uri);
-        let text = str::from_utf8(body);
-        json!({
-            "resource": resource,
-            "path": resource,
+/// The event that API Gateway sends.
+///
+/// Source: API Gateway developer guide, "Input format of a Lambda function for proxy integration".
+fn event(parts: &Parts, body: &[u8], request_id: &str) -> String {
+    let path = parts.uri.path();
+    let resource = path.strip_prefix(STAGE).unwrap_or(path);
+    let (headers, multi_value_headers) = header_maps(&parts.headers);
+    let (query, multi_value_query) = query_maps(&parts.uri);
+    let text = str::from_utf8(body);
+    json!({
+        "resource": resource,
+        "path": resource,
+        "httpMethod": parts.method.as_str(),
+        "headers": headers,
+        "multiValueHeaders": multi_value_headers,
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": multi_value_query,
+        "pathParameters": null,
+        "stageVariables": null,
+        "requestContext": {
+            "resourcePath": resource,
             "httpMethod": parts.method.as_str(),
-            "headers": headers,
-            "multiValueHeaders": multi_value_headers,
-            "queryStringParameters": query,
-            "multiValueQueryStringParameters": multi_value_query,
-            "pathParameters": null,
-            "stageVariables": null,
-            "requestContext": {
-                "resourcePath": resource,
-                "httpMethod": parts.method.as_str(),
-                "path": path,
-                "stage": "api",
-                "protocol": "HTTP/1.1",
-                "requestId": format!("local-{}", self.requests.fetch_add(1, Ordering::Relaxed)),
-                "identity": {"sourceIp": "127.0.0.1"},
-            },
-            "body": match text {
-                Ok("") => Value::Null,
-                Ok(text) => text.into(),
-                Err(_) => STANDARD.encode(body).into(),
-            },
-            "isBase64Encoded": text.is_err(),
-        })
-        .to_string()
-    }
+            "path": path,
+            "stage": "api",
+            "protocol": "HTTP/1.1",
+            "requestId": request_id,
+            "identity": {"sourceIp": "127.0.0.1"},
+        },
+        "body": match text {
+            Ok("") => Value::Null,
+            Ok(text) => text.into(),
+            Err(_) => STANDARD.encode(body).into(),
+        },
+        "isBase64Encoded": text.is_err(),
+    })
+    .to_string()
 }
 
 /// What follows the stage and a prefix, if the path starts with them.
@@ -181,11 +179,11 @@ fn last_of_each(multi: &Map<String, Value>) -> Map<String, Value> {
     multi.iter().map(|(name, values)| (name.clone(), last(values))).collect()
 }
 
-fn http_response(proxy_response: ProxyResponse) -> Response {
-    let mut response = Response::builder().status(proxy_response.status_code);
+fn http_response(proxy_response: &ProxyResponse, request_id: &str) -> Response {
+    let mut response = Response::builder().status(proxy_response.status_code).header("x-amzn-RequestId", request_id);
     for (name, value) in &proxy_response.headers {
         response = response.header(*name, value.as_ref());
     }
     #[expect(clippy::expect_used, reason = "our own statuses and headers are valid")]
-    response.body(Body::from(proxy_response.body)).expect("a response")
+    response.body(Body::from(proxy_response.body.clone())).expect("a response")
 }

@@ -1,7 +1,7 @@
 //! The whole stack on one machine, in one process.
 //!
 //! Two HTTP servers on 127.0.0.1: one stands for API Gateway and calls the functions with the events that API Gateway
-//! sends; one stands for AWS, with `DynamoDB` (embedded) and the one call of Secrets Manager that the functions make.
+//! sends; one stands for AWS, with DynamoDB (embedded) and the one call of Secrets Manager that the functions make.
 
 pub mod aws;
 pub mod demo;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 pub struct Options {
     /// Port of the API; 0 takes a free one.
     pub port: u16,
-    /// Port of `DynamoDB` and Secrets Manager; 0 takes a free one.
+    /// Port of DynamoDB and Secrets Manager; 0 takes a free one.
     pub aws_port: u16,
     /// Folder that keeps the data; in memory where there is none.
     pub data: Option<PathBuf>,
@@ -33,7 +33,7 @@ pub struct Options {
 pub struct Stack {
     /// The API.
     pub api: Server,
-    /// `DynamoDB` and Secrets Manager.
+    /// DynamoDB and Secrets Manager.
     pub aws: aws::LocalAws,
     /// Configuration of SDK clients that speak to the local AWS.
     pub sdk_config: SdkConfig,
@@ -51,7 +51,7 @@ impl Stack {
         let secrets = demo::secrets(&options.configuration);
         let aws = aws::LocalAws::start(aws_listener, database, secrets).await?;
         let sdk_config = aws::sdk_config(&aws.server.url).await;
-        demo::prepare(&sdk_config, &options.configuration).await.map_err(StartError::DemoData)?;
+        demo::prepare(&sdk_config, &options.configuration).await?;
         let api = gateway::start(api_listener, &sdk_config, &options.configuration, &options.clock)?;
         Ok(Self { api, aws, sdk_config })
     }

@@ -1,6 +1,6 @@
 //! `cargo run`: the whole API on one machine, without an AWS account.
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use local::{Options, Stack, demo};
 use shared::{clock::Clock, configuration::StorefrontAccess};
 use std::{io, path::PathBuf, process::ExitCode};
@@ -12,39 +12,27 @@ struct Arguments {
     /// Port of the API on 127.0.0.1.
     #[arg(long, default_value_t = 3000)]
     port: u16,
-    /// Port of `DynamoDB` and Secrets Manager on 127.0.0.1.
+    /// Port of DynamoDB and Secrets Manager on 127.0.0.1.
     #[arg(long, default_value_t = 8000)]
     aws_port: u16,
     /// Folder that keeps the data; without it the data is gone when the program ends.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Who may call GET /auth/storefront and POST /auth/customers.
-    #[arg(long, value_enum, default_value_t = Access::AuthToken)]
-    storefront_access: Access,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Access {
-    /// The bearer of a server-to-server token.
-    #[value(name = "authToken")]
-    AuthToken,
-    /// Anyone.
-    Public,
+    /// Who may call GET /auth/storefront and POST /auth/customers: the bearer of a server-to-server token (authToken) or
+    /// anyone (public).
+    #[arg(long, default_value = "authToken")]
+    storefront_access: StorefrontAccess,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     shared::logging::start();
-    let storefront_access = match arguments.storefront_access {
-        Access::AuthToken => StorefrontAccess::AuthToken,
-        Access::Public => StorefrontAccess::Public,
-    };
     let started = Stack::start(Options {
         port: arguments.port,
         aws_port: arguments.aws_port,
         data: arguments.data,
-        configuration: demo::configuration(storefront_access),
+        configuration: demo::configuration(arguments.storefront_access),
         clock: Clock::system(),
     });
     let stack = match started.await {

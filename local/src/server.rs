@@ -1,6 +1,7 @@
 //! An HTTP server on 127.0.0.1 that can be stopped.
 
 use axum::Router;
+use shared::error::Error;
 use std::{io, net::Ipv4Addr, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
@@ -29,8 +30,8 @@ pub enum StartError {
         cause: String,
     },
     /// Tables or demo data cannot be made.
-    #[error("cannot make the demo data: {0}")]
-    DemoData(String),
+    #[error("cannot make the demo data: {}", .0.cause().unwrap_or_default())]
+    DemoData(#[from] Error),
     /// A server cannot be started.
     #[error("cannot start a server: {0}")]
     Io(#[from] io::Error),

@@ -1,6 +1,6 @@
 //! Who is calling.
 
-use crate::{error::Error, jwt, keyring::Keyring, request::Request, secret_cache::SecretCache};
+use crate::{error::Error, jwt, request::Request, services::Services};
 
 /// The bearer of a genuine server-to-server token that may have been deleted since. Whoever holds one has still to see
 /// [`crate::token_table::TokenTable::confirm`], or a transaction that checks the same, succeed.
@@ -11,6 +11,8 @@ pub struct UnconfirmedCaller {
     pub store_hash: String,
     /// The token's id.
     pub id: u64,
+    /// Id of the key that the token is signed with.
+    pub kid: String,
     /// When the token was issued, in Unix seconds.
     pub iat: u64,
 }
@@ -21,24 +23,25 @@ pub struct UnconfirmedCaller {
 /// one that the contract names, and belongs here.
 ///
 /// # Errors
-/// [`Error::InvalidToken`] if there are credentials that are not good, or a fault.
-pub async fn authenticate(
-    request: &Request,
-    keyring: &SecretCache<Keyring>,
-    now: u64,
-) -> Result<Option<UnconfirmedCaller>, Error> {
-    let Some(token) = request.header("authToken") else {
-        return match request.header("X-Auth-Token") {
-            Some(_) => Err(Error::InvalidToken("API accounts are not supported")),
-            None => Ok(None),
-        };
+/// [`Error::InvalidToken`] if there are credentials that are not good or that contradict each other, or a fault.
+pub async fn authenticate(request: &Request, services: &Services) -> Result<Option<UnconfirmedCaller>, Error> {
+    let sent = |name| request.header(name).filter(|value| !value.trim().is_empty());
+    if sent("X-Auth-Token").is_some() {
+        return Err(Error::InvalidToken("API accounts are not supported"));
+    }
+    let Some(token) = sent("authToken") else {
+        return Ok(None);
     };
     let kid = jwt::kid(token).map_err(Error::InvalidToken)?;
-    let mut keys = keyring.get().await?;
-    if keys.key(&kid).is_none() {
-        keys = keyring.get_newer().await?;
+    let keyring = services.keyring_with([kid.as_str()].into_iter()).await?;
+    let claims = jwt::verify_server_token(token, &kid, &keyring, services.clock.now()).map_err(Error::InvalidToken)?;
+    if sent("X-Store-Hash").is_some_and(|store_hash| store_hash != claims.store_hash) {
+        return Err(Error::InvalidToken("X-Store-Hash names another store"));
     }
-    let claims = jwt::verify_server_token(token, &kid, &keys, now).map_err(Error::InvalidToken)?;
-    let id = claims.jti.parse().map_err(|_| Error::InvalidToken("jti is not an id"))?;
-    Ok(Some(UnconfirmedCaller { store_hash: claims.store_hash, id, iat: claims.iat }))
+    match claims.jti.parse::<u64>() {
+        Ok(id) if id.to_string() == claims.jti => {
+            Ok(Some(UnconfirmedCaller { store_hash: claims.store_hash, id, kid, iat: claims.iat }))
+        }
+        _ => Err(Error::InvalidToken("jti is not an id")),
+    }
 }

@@ -1,6 +1,6 @@
 //! The settings of a deployment, read once at start.
 
-use std::env;
+use std::{env, str::FromStr};
 
 /// Who may call the exchange and the login endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,18 @@ pub enum StorefrontAccess {
     AuthToken,
     /// Anyone; a token that is sent all the same must be valid.
     Public,
+}
+
+impl FromStr for StorefrontAccess {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "authToken" => Ok(Self::AuthToken),
+            "public" => Ok(Self::Public),
+            _ => Err("must be authToken or public"),
+        }
+    }
 }
 
 /// The settings of a deployment.
@@ -50,11 +62,9 @@ impl Configuration {
             login_attempts_table: variable("LOGIN_ATTEMPTS_TABLE")?,
             keyring_secret_id: variable("KEYRING_SECRET_ID")?,
             app_secret_id: variable("APP_SECRET_ID")?,
-            storefront_access: match variable("STOREFRONT_ACCESS")?.as_str() {
-                "authToken" => StorefrontAccess::AuthToken,
-                "public" => StorefrontAccess::Public,
-                _ => return Err(malformed("STOREFRONT_ACCESS", "must be `authToken` or `public`")),
-            },
+            storefront_access: variable("STOREFRONT_ACCESS")?
+                .parse()
+                .map_err(|problem| malformed("STOREFRONT_ACCESS", problem))?,
             max_tokens_per_store: variable("MAX_TOKENS_PER_STORE")?
                 .parse()
                 .map_err(|_| malformed("MAX_TOKENS_PER_STORE", "must be a whole number"))?,

@@ -5,7 +5,7 @@
 
 use crate::{
     aws,
-    dynamodb::{built, get, key, to_item},
+    dynamodb::{built, email_key, get, key, to_item},
     error::Error,
 };
 use aws_sdk_dynamodb::{
@@ -13,6 +13,9 @@ use aws_sdk_dynamodb::{
     types::{Put, TransactWriteItem},
 };
 use serde::{Deserialize, Serialize};
+
+/// The platform's first channel, which requests mean that name none.
+pub const DEFAULT_CHANNEL: u64 = 1;
 
 /// A store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,7 +90,6 @@ pub struct CustomerLogin {
 }
 
 /// The table.
-#[derive(Clone)]
 pub struct Directory {
     client: Client,
     table: String,
@@ -183,10 +185,4 @@ fn customer_email_key(email: &str) -> String {
 
 fn customer_key(customer_id: u64) -> String {
     format!("CUSTOMER#{customer_id:020}")
-}
-
-/// An e-mail as keys hold it: e-mails compare without regard to case.
-#[must_use]
-pub fn email_key(email: &str) -> String {
-    email.to_lowercase()
 }

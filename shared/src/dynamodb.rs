@@ -25,6 +25,12 @@ pub fn key(store_hash: &str, sk: String) -> Item {
     HashMap::from([("pk".into(), string(store_hash)), ("sk".into(), string(sk))])
 }
 
+/// An e-mail as keys hold it: e-mails compare without regard to case.
+#[must_use]
+pub fn email_key(email: &str) -> String {
+    email.to_lowercase()
+}
+
 /// Reads one item, strongly consistent.
 ///
 /// # Errors

@@ -14,6 +14,9 @@ pub const LEEWAY: u64 = 5;
 /// Seconds in a day.
 pub const DAY: u64 = 86_400;
 
+/// Why a token is not accepted that another key may accept.
+pub const WRONG_SIGNATURE: &str = "wrong signature";
+
 /// `aud` of a server-to-server token.
 pub const SERVER: &str = "server";
 /// `aud` of a storefront token.
@@ -122,13 +125,22 @@ pub fn verify_server_token(token: &str, kid: &str, keyring: &Keyring, now: u64) 
     if claims.aud != SERVER {
         return Err("not a server-to-server token");
     }
-    if claims.iat > now + LEEWAY || claims.nbf.is_some_and(|nbf| nbf > now + LEEWAY) {
+    check_times(claims.iat, claims.nbf, claims.exp, now)?;
+    Ok(claims)
+}
+
+/// Checks the times of a token, in Unix seconds, with five seconds of leeway.
+///
+/// # Errors
+/// Says that it is not yet valid, or not any more.
+pub fn check_times(iat: u64, nbf: Option<u64>, exp: Option<u64>, now: u64) -> Result<(), &'static str> {
+    if iat.max(nbf.unwrap_or(0)) > now + LEEWAY {
         return Err("not yet valid");
     }
-    if claims.exp.is_some_and(|exp| exp + LEEWAY <= now) {
+    if exp.is_some_and(|exp| exp.saturating_add(LEEWAY) <= now) {
         return Err("expired");
     }
-    Ok(claims)
+    Ok(())
 }
 
 /// Verifies algorithm and signature, and that the claims are of their types. Times and all other values are for the caller
@@ -143,6 +155,8 @@ pub fn verify<C: DeserializeOwned>(token: &str, key: &DecodingKey) -> Result<C, 
     signature_only.validate_exp = false;
     signature_only.validate_nbf = false;
     match jsonwebtoken::decode(token, key, &signature_only) {
+        // RFC 7515, section 4.1.11: extensions that are not understood must be refused.
+        Ok(verified) if verified.header.crit.is_some() => Err("crit in the header"),
         Ok(verified) => Ok(verified.claims),
         Err(error) => Err(reason(error.kind())),
     }
@@ -150,7 +164,7 @@ pub fn verify<C: DeserializeOwned>(token: &str, key: &DecodingKey) -> Result<C, 
 
 fn reason(kind: &ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::InvalidSignature => "wrong signature",
+        ErrorKind::InvalidSignature => WRONG_SIGNATURE,
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "another algorithm than HS256",
         ErrorKind::Json(_) => "a claim or header parameter is missing or mistyped",
         _ => "malformed",
@@ -226,6 +240,7 @@ mod tests {
             json!({"typ": "JWT", "alg": "None", "kid": "a"}),
             json!({"typ": "JWT", "alg": "", "kid": "a"}),
             json!({"typ": "JWT", "kid": "a"}),
+            json!({"typ": "JWT", "alg": "HS256", "kid": "a", "crit": ["b64"], "b64": false}),
         ] {
             assert!(verify_at(&token(&header, &good_claims(), KEY), NOW).is_err(), "{header}");
         }
@@ -274,11 +289,6 @@ mod tests {
             let verified = verify_at(&token(&good_header(), &claims, KEY), NOW);
             assert_eq!(verified.is_ok(), accepted, "{name} {value}: {verified:?}");
         }
-    }
-
-    #[test]
-    fn an_empty_key_verifies_nothing() {
-        assert!(verify_at(&token(&good_header(), &good_claims(), ""), NOW).is_err());
     }
 
     #[test]

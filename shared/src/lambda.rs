@@ -14,13 +14,18 @@ pub trait Function: Send + Sync + 'static {
     /// Its name, for the log.
     const NAME: &'static str;
 
+    /// Fetches what the first request will need, beyond what [`Services::warm_up`] fetches.
+    fn warm_up(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
     /// Answers a request.
     fn handle(&self, request: &Request) -> impl Future<Output = Result<Success, Error>> + Send;
 }
 
 /// Starts logging, makes the clients and the function once, and answers events until Lambda ends the process.
 ///
-/// What the first request needs is fetched before it comes: the keyring, and a connection to the database.
+/// What the first request needs is fetched before it comes.
 ///
 /// # Errors
 /// If a setting is missing, or if the runtime cannot be reached.
@@ -34,8 +39,11 @@ pub async fn run<F: Function>(new: impl FnOnce(Services) -> F) -> Result<(), lam
         configuration,
         Clock::system(),
     );
-    services.warm_up().await;
+    let warm = services.warm_up().await;
     let function = Arc::new(new(services));
+    if let Err(error) = warm.and(function.warm_up().await) {
+        tracing::warn!(cause = error.cause(), "not ready yet; what failed is tried again when it is needed");
+    }
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { Ok::<_, lambda_runtime::Error>(answer(&*function, event.payload.get()).await) }
@@ -64,7 +72,7 @@ pub async fn answer<F: Function>(function: &F, event: &str) -> ProxyResponse {
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &result {
         Ok(_) => tracing::info!(function = F::NAME, request = id, route, status, milliseconds),
-        Err(error) if status < 500 => {
+        Err(error) if !matches!(error, Error::Internal(_) | Error::Unavailable(_)) => {
             tracing::info!(function = F::NAME, request = id, route, status, milliseconds, %error, cause = error.cause());
         }
         Err(error) => {
@@ -72,4 +80,29 @@ pub async fn answer<F: Function>(function: &F, event: &str) -> ProxyResponse {
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Panics;
+
+    impl Function for Panics {
+        const NAME: &'static str = "panics";
+
+        async fn handle(&self, _: &Request) -> Result<Success, Error> {
+            panic!("with a secret")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_fault_of_ours_and_tells_nothing() {
+        let response = answer(&Panics, "{}").await;
+        assert_eq!(response.status_code, 500);
+        assert_eq!(
+            response.body,
+            r#"{"code":500,"data":{"errMsg":"The request could not be completed because of an internal error."},"meta":{"message":"Internal Server Error"},"detail":"The request could not be completed because of an internal error."}"#
+        );
+    }
 }

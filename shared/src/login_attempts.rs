@@ -2,11 +2,13 @@
 
 use crate::{
     aws,
-    directory::email_key,
-    dynamodb::{Item, from_item, number, string},
+    dynamodb::{Item, email_key, from_item, number, string},
     error::Error,
 };
-use aws_sdk_dynamodb::{Client, types::ReturnValuesOnConditionCheckFailure as OnFailure};
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure},
+};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -19,6 +21,16 @@ pub const WINDOW: u64 = 900;
 /// How often a window that has just ended is started anew when others do the same.
 const RESTARTS: u32 = 5;
 
+/// Whose password is tried. The two are counted apart: a customer who logs in must not clear the count of a backend user
+/// with the same e-mail.
+#[derive(Clone, Copy, Debug)]
+pub enum Account {
+    /// A backend user.
+    BackendUser,
+    /// A customer.
+    Customer,
+}
+
 /// The attempts of a store and e-mail.
 #[derive(Deserialize)]
 struct Attempts {
@@ -27,22 +39,23 @@ struct Attempts {
     expires_at: u64,
 }
 
-/// The table.
-#[derive(Clone)]
+/// The table, for one kind of account.
 pub struct LoginAttempts {
     client: Client,
     table: String,
+    account: Account,
 }
 
 impl LoginAttempts {
     /// The table of this name.
     #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: Client, table: String, account: Account) -> Self {
+        Self { client, table, account }
     }
 
     /// Counts an attempt, before the password is looked at, so that parallel guesses cannot slip past the count.
-    /// The account need not exist.
+    /// The account need not exist. An attempt whose answer is lost and that the SDK sends again counts twice: the count
+    /// errs on the safe side.
     ///
     /// # Errors
     /// [`Error::TooManyFailedLogins`] if the window is full: then the password must not be looked at.
@@ -53,7 +66,7 @@ impl LoginAttempts {
                 .client
                 .update_item()
                 .table_name(&self.table)
-                .set_key(Some(key(store_hash, email)))
+                .set_key(Some(self.key(store_hash, email)))
                 .expression_attribute_values(":one", number(1))
                 .expression_attribute_values(":end", number(now + WINDOW))
                 .return_values_on_condition_check_failure(OnFailure::AllOld);
@@ -90,16 +103,37 @@ impl LoginAttempts {
         Err(Error::Unavailable(format!("an ended window was started anew {RESTARTS} times by others")))
     }
 
+    /// Takes back an attempt that was counted for a caller who turned out to have no say: no password was looked at.
+    /// A failure is only logged.
+    pub async fn take_back(&self, store_hash: &str, email: &str) {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(self.key(store_hash, email)))
+            .update_expression("ADD attempts :minus_one")
+            .condition_expression("attempts > :zero")
+            .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()))
+            .expression_attribute_values(":zero", number(0));
+        if let Err(fault) = request.send().await {
+            tracing::warn!(cause = aws::error("UpdateItem", &fault).cause(), "login attempt not taken back");
+        }
+    }
+
     /// Forgets the attempts, after a login that succeeded. A failure is only logged: the login stands.
     pub async fn clear(&self, store_hash: &str, email: &str) {
-        let request = self.client.delete_item().table_name(&self.table).set_key(Some(key(store_hash, email)));
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(self.key(store_hash, email)));
         if let Err(fault) = request.send().await {
             tracing::warn!(cause = aws::error("DeleteItem", &fault).cause(), "login attempts not cleared");
         }
     }
-}
 
-/// An e-mail holds no white space, so the last space parts it from the store.
-fn key(store_hash: &str, email: &str) -> Item {
-    HashMap::from([("pk".into(), string(format!("{store_hash} {}", email_key(email))))])
+    /// An e-mail holds no white space, so the last space parts it from the store.
+    fn key(&self, store_hash: &str, email: &str) -> Item {
+        let account = match self.account {
+            Account::BackendUser => "USER",
+            Account::Customer => "CUSTOMER",
+        };
+        HashMap::from([("pk".into(), string(format!("{account}#{store_hash} {}", email_key(email))))])
+    }
 }

@@ -52,7 +52,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads an event; none if it is not a proxy event.
+    /// Reads an event; none if it cannot be a proxy event.
     #[must_use]
     pub fn from_event(event: &str) -> Option<Self> {
         let event: Event = serde_json::from_str(event).ok()?;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_proxy_event_is_no_request() {
+    fn what_cannot_be_a_proxy_event_is_no_request() {
         for event in ["", "null", "7", r#"{"headers": 7}"#, r#"{"headers": {"a": []}}"#, r#"{"body": {}}"#] {
             assert!(Request::from_event(event).is_none(), "{event}");
         }

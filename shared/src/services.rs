@@ -8,13 +8,14 @@ use crate::{
     error::Error,
     jwt,
     keyring::Keyring,
-    login_attempts::LoginAttempts,
+    login_attempts::{Account, LoginAttempts},
     password::Passwords,
     request::Request,
     secret_cache::SecretCache,
     token_table::TokenTable,
 };
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What a function works with.
 pub struct Services {
@@ -28,8 +29,10 @@ pub struct Services {
     pub tokens: TokenTable,
     /// Stores, backend users and customers.
     pub directory: Directory,
-    /// Failed logins.
-    pub login_attempts: LoginAttempts,
+    /// Attempts to log in as a backend user.
+    pub backend_user_attempts: LoginAttempts,
+    /// Attempts to log in as a customer.
+    pub customer_attempts: LoginAttempts,
     /// Password checks.
     pub passwords: Passwords,
     /// For secrets that only one function needs.
@@ -45,6 +48,8 @@ impl Services {
         configuration: Configuration,
         clock: Clock,
     ) -> Self {
+        let attempts =
+            |account| LoginAttempts::new(dynamodb.clone(), configuration.login_attempts_table.clone(), account);
         Self {
             keyring: SecretCache::new(
                 secrets.clone(),
@@ -54,7 +59,8 @@ impl Services {
             ),
             tokens: TokenTable::new(dynamodb.clone(), configuration.tokens_table.clone()),
             directory: Directory::new(dynamodb.clone(), configuration.directory_table.clone()),
-            login_attempts: LoginAttempts::new(dynamodb.clone(), configuration.login_attempts_table.clone()),
+            backend_user_attempts: attempts(Account::BackendUser),
+            customer_attempts: attempts(Account::Customer),
             passwords: Passwords::default(),
             secrets,
             configuration,
@@ -62,13 +68,15 @@ impl Services {
         }
     }
 
-    /// Fetches what the first request will need: the keyring, and a connection to the database. What fails here is tried
-    /// again when it is needed.
-    pub async fn warm_up(&self) {
+    /// Fetches what the first request will need: the keyring, and a connection to the database.
+    ///
+    /// # Errors
+    /// What failed; it is tried again when it is needed.
+    pub async fn warm_up(&self) -> Result<(), Error> {
+        // The counter is not needed; to ask for it opens the connection.
         let (keyring, connection) = tokio::join!(self.keyring.get(), self.tokens.counter("-"));
-        for error in [keyring.err(), connection.err()].into_iter().flatten() {
-            tracing::warn!(cause = error.cause(), "not ready yet");
-        }
+        keyring?;
+        connection.map(drop)
     }
 
     /// The caller of an endpoint that needs a server-to-server token.
@@ -91,7 +99,16 @@ impl Services {
     }
 
     async fn optional_caller(&self, request: &Request) -> Result<Option<UnconfirmedCaller>, Error> {
-        caller::authenticate(request, &self.keyring, self.clock.now()).await
+        caller::authenticate(request, self).await
+    }
+
+    /// The keyring, read anew if it lacks a key of one of these ids: another instance may have signed with a newer one.
+    ///
+    /// # Errors
+    /// Only faults. A key may still be missing.
+    pub async fn keyring_with(&self, mut kids: impl Iterator<Item = &str>) -> Result<Arc<Keyring>, Error> {
+        let keyring = self.keyring.get().await?;
+        if kids.any(|kid| keyring.key(kid).is_none()) { self.keyring.get_newer().await } else { Ok(keyring) }
     }
 
     /// Checks that a caller's token has not been deleted. Without a caller there is nothing to check.
@@ -105,8 +122,8 @@ impl Services {
         }
     }
 
-    /// The body or query as it was read, or its mistake, for a caller who is told of it only if the token is still good:
-    /// the contract checks the token first.
+    /// What was read of a request, or its mistake, for a caller who is told of it only if the token is still good: the
+    /// contract checks the token first.
     ///
     /// # Errors
     /// That of `read`, or as [`Services::confirm`].

@@ -1,14 +1,13 @@
 //! The table of server-to-server tokens.
 //!
 //! A store's items: one per token, one with the last id and the number of live tokens, and one with the number of live
-//! tokens per block of 256 ids. All change in one transaction, so they cannot drift. The block counts make a page cost the
-//! same at any depth: they tell in which block it starts.
+//! tokens per block of 256 ids. The counts change in the transaction that writes or deletes a token, so they cannot drift.
+//! The block counts make a page cost the same at any depth: they tell in which block it starts.
 
 use crate::{
     aws,
     caller::UnconfirmedCaller,
-    directory::email_key,
-    dynamodb::{built, from_item, get, key, number, string, to_item},
+    dynamodb::{built, email_key, from_item, get, key, number, string, to_item},
     error::Error,
     jwt::{DB, SERVER, ServerClaims},
 };
@@ -111,7 +110,6 @@ pub struct Deletion {
 }
 
 /// The table.
-#[derive(Clone)]
 pub struct TokenTable {
     client: Client,
     table: String,
@@ -132,8 +130,9 @@ impl TokenTable {
         let record: Option<TokenRecord> =
             get(&self.client, &self.table, key(&caller.store_hash, token_key(caller.id))).await?;
         match record {
-            // The time of issue is compared too, in case a store was made anew and counts from 1 again.
-            Some(record) if record.iat == caller.iat => Ok(()),
+            // Key and time of issue are compared too, in case a store was made anew and counts from 1 again, or somebody
+            // signed with a key that has leaked.
+            Some(record) if record.iat == caller.iat && record.kid == caller.kid => Ok(()),
             _ => Err(DELETED),
         }
     }
@@ -146,7 +145,7 @@ impl TokenTable {
         Ok(get(&self.client, &self.table, key(store_hash, COUNTER.into())).await?.unwrap_or_default())
     }
 
-    /// Gives the token an id and writes it. `counter` may be out of date: where another token has taken the next id, one
+    /// Gives the token an id, whatever it came with, and writes it. `counter` may be out of date: where another token has taken the next id, one
     /// is reserved first.
     ///
     /// # Errors
@@ -257,8 +256,10 @@ impl TokenTable {
             delete = delete.expression_attribute_values(":email_key", string(email_key(email)));
         }
         if by_itself {
-            condition.push("iat = :iat");
-            delete = delete.expression_attribute_values(":iat", number(caller.iat));
+            condition.push(IS_CALLER);
+            delete = delete
+                .expression_attribute_values(":iat", number(caller.iat))
+                .expression_attribute_values(":kid", string(&caller.kid));
         }
         let delete = delete.condition_expression(condition.join(" AND "));
         let one_less = Update::builder()
@@ -275,8 +276,9 @@ impl TokenTable {
             let caller_exists = ConditionCheck::builder()
                 .table_name(&self.table)
                 .set_key(Some(key(&caller.store_hash, token_key(caller.id))))
-                .condition_expression("iat = :iat")
-                .expression_attribute_values(":iat", number(caller.iat));
+                .condition_expression(IS_CALLER)
+                .expression_attribute_values(":iat", number(caller.iat))
+                .expression_attribute_values(":kid", string(&caller.kid));
             items.push(TransactWriteItem::builder().condition_check(built(caller_exists.build())?).build());
         }
         let reasons = match self.transact(items).await? {
@@ -284,7 +286,8 @@ impl TokenTable {
             Outcome::Refused(reasons) => reasons,
         };
         let caller_deleted = if by_itself {
-            reasons[0].item.as_ref().and_then(|item| item.get("iat")) != Some(&number(caller.iat))
+            let attribute = |name| reasons[0].item.as_ref().and_then(|item| item.get(name));
+            attribute("iat") != Some(&number(caller.iat)) || attribute("kid") != Some(&string(&caller.kid))
         } else {
             reasons.last().is_some_and(|reason| reason.code() == Some(CONDITION_FAILED))
         };
@@ -374,9 +377,9 @@ impl TokenTable {
                 return Err(aws::error("TransactWriteItems", &fault));
             };
             let reasons = cancelled.cancellation_reasons();
-            if reasons.iter().filter_map(CancellationReason::code).any(aws::is_passing) {
+            if let Some(code) = reasons.iter().filter_map(CancellationReason::code).find(|code| aws::is_passing(code)) {
                 if conflicts == CONFLICT_RETRIES {
-                    return Err(Error::Unavailable("TransactWriteItems: crossed by other transactions".into()));
+                    return Err(Error::Unavailable(format!("TransactWriteItems: cancelled again and again ({code})")));
                 }
                 conflicts += 1;
                 step_aside(conflicts).await;
@@ -389,6 +392,8 @@ impl TokenTable {
     }
 }
 
+/// Holds for the record of a caller's token; see [`TokenTable::confirm`].
+const IS_CALLER: &str = "iat = :iat AND kid = :kid";
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 const DELETED: Error = Error::InvalidToken("deleted");
 

@@ -39,13 +39,13 @@ impl Function for CreateBackendToken {
     const NAME: &'static str = "create-backend-token";
 
     async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let Services { configuration, clock, keyring, tokens, directory, login_attempts, passwords, .. } =
+        let Services { configuration, clock, keyring, tokens, directory, backend_user_attempts, passwords, .. } =
             &self.services;
         let body = read(request)?;
         let now = clock.now();
 
         let (reserved, user, counter) = tokio::join!(
-            login_attempts.reserve(&body.store_hash, &body.email, now),
+            backend_user_attempts.reserve(&body.store_hash, &body.email, now),
             directory.backend_user(&body.store_hash, &body.email),
             tokens.counter(&body.store_hash),
         );
@@ -64,7 +64,7 @@ impl Function for CreateBackendToken {
             }
             let keyring = keyring.get().await?;
             let token = TokenRecord {
-                id: counter.last_id,
+                id: 0, // The table gives it one.
                 name: body.name,
                 email: user.email,
                 event_channel: EventChannel::Api,
@@ -76,7 +76,7 @@ impl Function for CreateBackendToken {
             let token = tokens.create(&body.store_hash, token, counter, configuration.max_tokens_per_store).await?;
             Ok((jwt::sign(&token.claims(&body.store_hash), keyring.current()), token.name))
         };
-        let (created, ()) = tokio::join!(create, login_attempts.clear(&body.store_hash, &body.email));
+        let (created, ()) = tokio::join!(create, backend_user_attempts.clear(&body.store_hash, &body.email));
         let (token, name) = created?;
         Ok(Success::new(json!([{"name": name, "token": token}])))
     }

@@ -2,21 +2,19 @@
 
 mod current_customer;
 
-use current_customer::App;
+use current_customer::{App, CurrentCustomer};
 use serde_json::json;
 use shared::{
+    directory::DEFAULT_CHANNEL,
     envelope::Success,
     error::Error,
     fields::{invalid_field, positive_integer, text},
-    jwt::{DAY, DB, STOREFRONT, StorefrontClaims},
+    jwt::{DAY, DB, STOREFRONT, StorefrontClaims, WRONG_SIGNATURE},
     lambda::Function,
     request::Request,
     secret_cache::SecretCache,
     services::Services,
 };
-
-/// The platform's first channel, which every store has.
-const DEFAULT_CHANNEL: u64 = 1;
 
 /// Longest JWT, in characters: more than API Gateway lets through in a query.
 const MAX_JWT: usize = 10_240;
@@ -39,17 +37,30 @@ impl ExchangeCustomerJwt {
         );
         Self { services, app }
     }
+
+    async fn verify(&self, jwt: &str, now: u64) -> Result<CurrentCustomer, Error> {
+        let verified = match self.app.get().await?.verify(jwt, now) {
+            // The app may have a new secret.
+            Err(WRONG_SIGNATURE) => self.app.get_newer().await?.verify(jwt, now),
+            verified => verified,
+        };
+        verified.map_err(Error::InvalidJwtToken)
+    }
 }
 
 impl Function for ExchangeCustomerJwt {
     const NAME: &'static str = "exchange-customer-jwt";
+
+    async fn warm_up(&self) -> Result<(), Error> {
+        self.app.get().await.map(drop)
+    }
 
     async fn handle(&self, request: &Request) -> Result<Success, Error> {
         let caller = self.services.storefront_caller(request).await?;
         let (jwt, channel_id) = self.services.read_for(caller.as_ref(), read(request)).await?;
 
         let now = self.services.clock.now();
-        let verified = self.app.get().await?.verify(&jwt, now).map_err(Error::InvalidJwtToken);
+        let verified = self.verify(&jwt, now).await;
         let customer = self.services.read_for(caller.as_ref(), verified).await?;
 
         let (confirmed, store, known_customer) = tokio::join!(
@@ -62,12 +73,14 @@ impl Function for ExchangeCustomerJwt {
             return Err(Error::OtherStore);
         }
         let store = store?.ok_or(Error::InvalidJwtToken("the store is not in the directory"))?;
-        // The platform vouches for customers whom the directory does not know; one who is disabled here gets nothing.
-        if known_customer?.is_some_and(|known| !known.active) {
+        // The platform vouches for customers whom the directory does not know.
+        let known_customer = known_customer?;
+        if known_customer.as_ref().is_some_and(|known| !known.active) {
             return Err(Error::InvalidJwtToken("the customer is disabled"));
         }
-        if !store.channels.contains(&channel_id) {
-            return Err(invalid_field("channelId", "is not a channel of the store."));
+        let channels = known_customer.map_or(store.channels, |known| known.channels);
+        if !channels.contains(&channel_id) {
+            return Err(invalid_field("channelId", "is not a channel of the store that the customer may use."));
         }
 
         // All times follow the JWT, so that the same JWT gives the same storefront token.

@@ -2,17 +2,15 @@
 
 use serde_json::json;
 use shared::{
+    directory::DEFAULT_CHANNEL,
     envelope::Success,
     error::Error,
     fields::{iso8601, positive_integer, text},
-    jwt::{DAY, DB, STOREFRONT, StorefrontClaims},
+    jwt::{DAY, DB, LEEWAY, STOREFRONT, StorefrontClaims},
     lambda::Function,
     request::Request,
     services::Services,
 };
-
-/// The platform's first channel, which every store has.
-const DEFAULT_CHANNEL: u64 = 1;
 
 /// Longest customer access token, in characters; it is not looked into.
 const MAX_ACCESS_TOKEN: usize = 8192;
@@ -70,8 +68,9 @@ fn read(request: &Request, now: u64) -> Result<Body, Error> {
         fields.optional_object("customerAccessToken", |access_token| {
             access_token.required("value", text(1..=MAX_ACCESS_TOKEN));
             let name = access_token.first_present(["expires_at", "expiresAt"]);
+            // None where it is malformed, so that it is not called expired too.
             if let Some(expires_at) = access_token.required(name, |value| iso8601(value).map(Some))
-                && i64::try_from(now).is_ok_and(|now| expires_at <= now)
+                && i64::try_from(now).is_ok_and(|now| expires_at.saturating_add_unsigned(LEEWAY) <= now)
             {
                 access_token.reject(name, "lies in the past: the customer access token has expired.");
             }

@@ -33,7 +33,7 @@ impl Function for ListBackendTokens {
     const NAME: &'static str = "list-backend-tokens";
 
     async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let Services { keyring, tokens, .. } = &self.services;
+        let tokens = &self.services.tokens;
         let caller = self.services.caller(request).await?;
         let (limit, offset) = self.services.read_for(Some(&caller), read(request)).await?;
 
@@ -42,10 +42,7 @@ impl Function for ListBackendTokens {
         let counts = counts?;
         let page = tokens.page(&caller.store_hash, &counts, offset, limit).await?;
 
-        let mut keys = keyring.get().await?;
-        if page.iter().any(|token| keys.key(&token.kid).is_none()) {
-            keys = keyring.get_newer().await?;
-        }
+        let keys = self.services.keyring_with(page.iter().map(|token| token.kid.as_str())).await?;
         let data = page.iter().map(|token| entry(token, &caller.store_hash, &keys)).collect();
         let pagination = Pagination { total_count: total(&counts), offset, limit };
         Ok(Success::new(Value::Array(data)).with_pagination(pagination))

@@ -52,9 +52,12 @@ impl Function for LoginCustomer {
 
         let (confirmed, reserved, login) = tokio::join!(
             self.services.confirm(caller.as_ref()),
-            self.services.login_attempts.reserve(&body.store_hash, &body.email, now),
+            self.services.customer_attempts.reserve(&body.store_hash, &body.email, now),
             self.services.directory.customer_login(&body.store_hash, &body.email),
         );
+        if confirmed.is_err() && reserved.is_ok() {
+            self.services.customer_attempts.take_back(&body.store_hash, &body.email).await;
+        }
         confirmed?;
         reserved?;
         let login = login?;
@@ -65,7 +68,7 @@ impl Function for LoginCustomer {
             .map(|login| login.customer)
             .filter(|customer| password_matches && customer.may_use(body.channel_id))
             .ok_or(Error::CustomerAuthFailed)?;
-        self.services.login_attempts.clear(&body.store_hash, &body.email).await;
+        self.services.customer_attempts.clear(&body.store_hash, &body.email).await;
 
         let claims = CustomerLoginClaims {
             email: &customer.email,

@@ -6,6 +6,7 @@ use crate::support::{
 use jsonwebtoken::{Algorithm, Header};
 use local::demo;
 use serde_json::{Value, json};
+use std::time::Instant;
 
 /// A good call of each endpoint that needs a token, without one.
 fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
@@ -24,6 +25,7 @@ fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
 #[tokio::test]
 async fn both_prefixes_lead_to_every_endpoint() {
     let stack = TestStack::start().await;
+    // The client resolves the dots, so the second goes to /api/v3/io.
     for prefix in ["", "/../v3/io"] {
         let path = |path: &str| format!("{prefix}{path}");
         stack.create_token("mine").await;
@@ -79,7 +81,7 @@ async fn no_credentials_and_bad_credentials_are_told_apart() {
         answer.is_error(401, missing, missing);
     }
     for (_, call) in calls(&stack) {
-        call.token("").send().await.is_invalid_token();
+        assert_eq!(call.token("").send().await.body["detail"], "Invalid token header. No credentials provided.");
     }
     for (_, call) in calls(&stack) {
         call.header("X-Auth-Token", "x").header("X-Store-Hash", demo::STORE).send().await.is_invalid_token();
@@ -145,6 +147,47 @@ async fn identity_headers_that_stand_twice_are_refused() {
     let create = stack.post("/auth/backend", &credentials("n"));
     create.token(&stack.demo_token).token(&stack.demo_token).send().await.is_invalid_token();
     assert_eq!(stack.total_count().await, 1);
+}
+
+#[tokio::test]
+async fn identity_headers_that_contradict_each_other_are_refused() {
+    let stack = TestStack::start().await;
+    for (name, value) in [("X-Store-Hash", demo::OTHER_STORE), ("X-Store-Hash", "x"), ("X-Auth-Token", "x")] {
+        for (_, call) in calls(&stack) {
+            call.token(&stack.demo_token).header(name, value).send().await.is_invalid_token();
+        }
+    }
+    let same_store = stack.get("/backend/tokens").token(&stack.demo_token).header("X-Store-Hash", demo::STORE);
+    assert_eq!(same_store.send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_is_bound_to_its_record() {
+    let stack = TestStack::start().await;
+    stack.create_token("mine").await;
+    let (_, claims) = decode(&stack.demo_token);
+    let secret: Value =
+        serde_json::from_str(&demo::secrets(&stack.configuration)[&stack.configuration.keyring_secret_id]).unwrap();
+    let header = Header { kid: Some("demo".into()), ..Header::new(Algorithm::HS256) };
+    for (name, value) in [
+        ("jti", json!("2")),
+        ("jti", json!("3")),
+        ("jti", json!("01")),
+        ("jti", json!("+1")),
+        ("iat", json!(NOW)),
+        ("store_hash", json!(demo::OTHER_STORE)),
+        ("exp", json!(0)),
+        ("nbf", json!(u64::MAX)),
+    ] {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        let token = sign(&header, &claims, secret["key"].as_str().unwrap());
+        for (endpoint, call) in calls(&stack) {
+            let answer = call.token(&token).send().await;
+            assert_eq!(answer.status, 401, "{endpoint} {claims}");
+        }
+    }
+    assert_eq!(stack.total_count().await, 2);
 }
 
 #[tokio::test]
@@ -225,6 +268,32 @@ async fn a_token_that_is_not_yet_valid_or_expired_is_refused_everywhere() {
         for (_, call) in calls(&stack) {
             call.token(token).send().await.is_invalid_token();
         }
+    }
+}
+
+#[tokio::test]
+async fn unknown_e_mail_and_wrong_password_take_the_same_time() {
+    let stack = TestStack::start().await;
+    for (path, known_email) in [("/auth/backend", demo::ADMIN_EMAIL), ("/auth/customers", demo::BUYER_EMAIL)] {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..9 {
+            for (email, times) in ["nobody@example.com", known_email].into_iter().zip(&mut times) {
+                let body = json!({
+                    "storeHash": demo::STORE, "email": email, "password": "wrong", "name": "n", "channelId": 1,
+                });
+                let call = stack.post(path, &body).token(&stack.demo_token);
+                let started = Instant::now();
+                assert_eq!(call.send().await.status, 400);
+                times.push(started.elapsed());
+            }
+        }
+        let [unknown, wrong] = times.map(|mut times| {
+            times.sort();
+            times[times.len() / 2]
+        });
+        // Without a hash an answer takes a twentieth of the time.
+        assert!(unknown < wrong * 2 && wrong < unknown * 2, "{path}: unknown e-mail {unknown:?}, wrong {wrong:?}");
+        stack.clock.advance(900);
     }
 }
 

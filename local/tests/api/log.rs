@@ -7,7 +7,7 @@ use local::demo;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn one_line_tells_of_each_request_and_no_line_tells_a_secret() {
+async fn lines_tell_causes_and_no_secret() {
     let stack = TestStack::start().await;
     let created = stack.create_token("secret-looking name").await;
     let jwt = platform_jwt(&current_customer(NOW));
@@ -31,6 +31,10 @@ async fn one_line_tells_of_each_request_and_no_line_tells_a_secret() {
     ] {
         call.token(&tampered).send().await;
     }
+    // A fault too: its line carries a cause.
+    stack.add_user_with_broken_hash("broken@example.com").await;
+    wrong["email"] = json!("broken@example.com");
+    assert_eq!(stack.post("/auth/backend", &wrong).send().await.status, 500);
     let log = LOG.text();
     for secret in [
         demo::ADMIN_PASSWORD,
@@ -62,6 +66,18 @@ async fn one_line_tells_of_each_request_and_no_line_tells_a_secret() {
     let refused = lines.iter().find(|line| is_refused_list(&line["fields"])).unwrap();
     assert_eq!(refused["fields"]["status"], 401);
     assert_eq!(refused["fields"]["error"], "Invalid token.");
-    assert!(refused["fields"]["request"].as_str().unwrap().starts_with("local-"));
-    assert!(lines.iter().any(|line| line["fields"]["route"] == "POST /io/auth/customers/storefront"));
+    let fault = lines.iter().find(|line| line["fields"]["cause"] == "a stored password hash cannot be read").unwrap();
+    assert_eq!((&fault["level"], &fault["fields"]["status"]), (&json!("ERROR"), &json!(500)));
+}
+
+#[tokio::test]
+async fn each_request_is_one_line_with_its_id_and_without_its_query() {
+    let stack = TestStack::start().await;
+    for (token, status) in [(stack.demo_token.as_str(), 200), ("bad", 401)] {
+        let answer = stack.list(token, "?only-this-test-asks-for-this=").await;
+        assert_eq!(answer.status, status);
+        let log = LOG.text();
+        assert_eq!(log.lines().filter(|line| line.contains(&answer.request_id)).count(), 1);
+        assert!(!log.contains("only-this-test"));
+    }
 }

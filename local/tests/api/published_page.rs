@@ -1,10 +1,14 @@
 //! The requests that the published page shows, to the letter.
 
-use crate::support::{Setup, TestStack, customer_credentials};
+use crate::support::{Setup, TestStack, decode};
 use local::demo;
 use serde_json::json;
+use shared::{
+    directory::{Customer, CustomerLogin},
+    password,
+};
 
-const ANOTHER_STORE: &str = r#"{
+const CUSTOMER_LOGIN: &str = r#"{
 "storeHash": "string",
 "email": "axe@snapmail.cc",
 "password": "test12345",
@@ -64,14 +68,17 @@ async fn get_a_storefront_api_auth_token() {
 
 #[tokio::test]
 async fn get_storefront_auth_token_with_credentials() {
-    let stack = TestStack::start().await;
-    let call = stack.request("POST", "/auth/customers").body("application/json", ANOTHER_STORE);
-    assert_eq!(call.token(&stack.demo_token).send().await.status, 403);
+    let stack = TestStack::start_public().await;
+    let customer = Customer { customer_id: 7, email: "axe@snapmail.cc".into(), channels: vec![1], active: true };
+    let login = CustomerLogin { customer, password_hash: password::hash(&"test12345".into()).unwrap() };
+    stack.directory().put_customer("string", &login).await.unwrap();
+    let call = || stack.request("POST", "/auth/customers").body("application/json", CUSTOMER_LOGIN);
+    assert_eq!(call().token(&stack.demo_token).send().await.status, 403);
     // Both times lie in the past, and the token is given.
-    let mut body = customer_credentials();
-    (body["beginAt"], body["endAt"]) = (json!(1000), json!(1_721_930_486));
-    let answer = stack.post("/auth/customers", &body).token(&stack.demo_token).send().await;
-    answer.storefront_token();
+    let answer = call().send().await;
+    assert_eq!(answer.body["data"]["name"], "test");
+    let (_, claims) = decode(answer.storefront_token());
+    assert_eq!((&claims["nbf"], &claims["exp"]), (&json!(1000), &json!(1_721_930_486)));
 }
 
 #[tokio::test]
@@ -84,8 +91,8 @@ async fn get_a_b2b_storefront_token() {
 "expires_at": "2024-12-31T00:00:00.0Z"
 }
 }"#;
-    // The page's access token was good until the end of 2024.
-    for (now, status) in [(1_735_603_199, 200), (1_735_603_200, 422)] {
+    // The page's access token was good until the end of 2024, and five seconds of leeway.
+    for (now, status) in [(1_735_603_204, 200), (1_735_603_205, 422)] {
         let stack = TestStack::start_with(Setup { now, ..Setup::default() }).await;
         let other = stack.other_store_token().await;
         let call = stack.request("POST", "/auth/customers/storefront").body("application/json", published);

@@ -141,7 +141,7 @@ impl TestStack {
         }
     }
 
-    /// The same database behind another API, whose clients `clients` makes.
+    /// The same database behind another API that uses these clients.
     pub fn with_clients(
         &self,
         dynamodb: &Client,
@@ -193,7 +193,7 @@ impl TestStack {
         answer.body["data"][0]["token"].as_str().unwrap().into()
     }
 
-    /// All tokens of the store, as listed for a caller.
+    /// A page of the tokens of the store, as listed for a caller.
     pub async fn list(&self, token: &str, query: &str) -> Answer {
         self.get(&format!("/backend/tokens{query}")).token(token).send().await
     }
@@ -208,6 +208,13 @@ impl TestStack {
 
     pub async fn add_user(&self, email: &str, role: Role, active: bool) {
         let user = BackendUser { email: email.into(), password_hash: PASSWORD_HASH.clone(), role, active };
+        self.directory().put_backend_user(demo::STORE, &user).await.unwrap();
+    }
+
+    /// Whoever looks at this user's password hash answers 500.
+    pub async fn add_user_with_broken_hash(&self, email: &str) {
+        let password_hash = "not a hash".into();
+        let user = BackendUser { email: email.into(), password_hash, role: Role::Administrator, active: true };
         self.directory().put_backend_user(demo::STORE, &user).await.unwrap();
     }
 
@@ -291,7 +298,8 @@ impl Call {
             assert_eq!(body["detail"], body["data"]["errMsg"], "{text}");
         }
         let retry_after = headers.get("retry-after").map(|seconds| seconds.to_str().unwrap().parse().unwrap());
-        Answer { status, retry_after, body }
+        let request_id = headers["x-amzn-requestid"].to_str().unwrap().into();
+        Answer { status, retry_after, request_id, body }
     }
 }
 
@@ -299,6 +307,7 @@ impl Call {
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<u64>,
+    pub request_id: String,
     pub body: Value,
 }
 

@@ -134,6 +134,33 @@ async fn bad_fields_are_all_named() {
 }
 
 #[tokio::test]
+async fn a_deleted_token_costs_the_customer_no_attempt() {
+    let stack = TestStack::start().await;
+    let token = stack.create_token("mine").await;
+    stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await;
+    for _ in 0..12 {
+        stack.post(PATH, &customer_credentials()).token(&token).send().await.is_invalid_token();
+    }
+    assert_eq!(stack.post(PATH, &customer_credentials()).token(&stack.demo_token).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_customers_login_does_not_clear_the_count_of_a_backend_user_with_the_same_e_mail() {
+    let stack = TestStack::start().await;
+    stack.add_customer(7, demo::ADMIN_EMAIL, &[1], true).await;
+    let mut guess = crate::support::credentials("n");
+    guess["password"] = json!("wrong");
+    let mut login = customer_credentials();
+    (login["email"], login["password"]) = (json!(demo::ADMIN_EMAIL), json!(PASSWORD));
+    for _ in 0..10 {
+        assert_eq!(stack.post("/auth/backend", &guess).send().await.status, 400);
+        assert_eq!(stack.post(PATH, &login).token(&stack.demo_token).send().await.status, 200);
+    }
+    assert_eq!(stack.post("/auth/backend", &guess).send().await.status, 429);
+    assert_eq!(stack.post(PATH, &login).token(&stack.demo_token).send().await.status, 200);
+}
+
+#[tokio::test]
 async fn after_ten_failures_even_the_right_password_waits() {
     let stack = TestStack::start().await;
     let mut wrong = customer_credentials();

@@ -31,6 +31,7 @@ async fn exchanges_a_current_customer_jwt() {
 #[tokio::test]
 async fn the_same_jwt_and_channel_give_the_same_token() {
     let stack = TestStack::start().await;
+    stack.add_customer(demo::BUYER_ID, demo::BUYER_EMAIL, &[1, 2], true).await;
     let jwt = platform_jwt(&current_customer(NOW));
     let mut tokens = Vec::new();
     for channel in ["", "&channelId=1", "&channelId=2", "&channelId=2"] {
@@ -67,11 +68,12 @@ async fn every_claim_is_checked() {
             vec![
                 Value::Null,
                 json!({}),
-                json!({"id": 7}),
-                json!({"email": "a@b.c"}),
-                json!({"id": 0, "email": "a@b.c"}),
-                json!({"id": -1, "email": "a@b.c"}),
-                json!({"id": 7, "email": ""}),
+                json!({"id": 7, "group_id": 1}),
+                json!({"email": "a@b.c", "group_id": 1}),
+                json!({"id": 7, "email": "a@b.c"}),
+                json!({"id": 0, "email": "a@b.c", "group_id": 1}),
+                json!({"id": -1, "email": "a@b.c", "group_id": 1}),
+                json!({"id": 7, "email": "", "group_id": 1}),
             ],
         ),
     ] {
@@ -136,6 +138,9 @@ async fn a_jwt_of_another_store_is_forbidden_and_of_no_store_invalid() {
     (claims["sub"], claims["store_hash"]) = (json!("nostore"), json!("nostore"));
     assert_eq!(stack.get(&path(&platform_jwt(&claims))).token(&stack.demo_token).send().await.status, 403);
     public.get(&path(&platform_jwt(&claims))).send().await.is_error(401, "Invalid jwtToken.", "Invalid jwtToken.");
+    let long = "x".repeat(3000);
+    (claims["sub"], claims["store_hash"]) = (json!(long), json!(long));
+    public.get(&path(&platform_jwt(&claims))).send().await.is_error(401, "Invalid jwtToken.", "Invalid jwtToken.");
 }
 
 #[tokio::test]
@@ -150,6 +155,10 @@ async fn a_customer_who_is_disabled_here_gets_nothing() {
 async fn bad_parameters_are_named() {
     let stack = TestStack::start().await;
     let jwt = platform_jwt(&current_customer(NOW));
+    let mut stranger = current_customer(NOW);
+    stranger["customer"]["id"] = json!(7);
+    let stranger = platform_jwt(&stranger);
+    assert_eq!(stack.get(&(path(&stranger) + "&channelId=2")).token(&stack.demo_token).send().await.status, 200);
     for (path, fields) in [
         ("/auth/storefront".to_owned(), ["jwtToken"].as_slice()),
         ("/auth/storefront?jwtToken=".to_owned(), &["jwtToken"]),
@@ -159,7 +168,9 @@ async fn bad_parameters_are_named() {
         (path(&jwt) + "&channelId=0", &["channelId"]),
         (path(&jwt) + "&channelId=-1", &["channelId"]),
         (path(&jwt) + "&channelId=1&channelId=2", &["channelId"]),
+        (path(&jwt) + "&channelId=2", &["channelId"]),
         (path(&jwt) + "&channelId=3", &["channelId"]),
+        (path(&stranger) + "&channelId=3", &["channelId"]),
     ] {
         stack.get(&path).token(&stack.demo_token).send().await.refuses_fields(fields);
     }

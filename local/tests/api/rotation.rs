@@ -1,0 +1,101 @@
+//! Tokens and warm functions across a change of the signing key.
+
+use crate::{
+    proxy::{behind_proxy, fresh_functions},
+    support::{Setup, decode},
+};
+use local::demo;
+use serde_json::{Value, json};
+
+fn demo_key() -> Value {
+    let configuration = Setup::default().configuration;
+    serde_json::from_str(&demo::secrets(&configuration)[&configuration.keyring_secret_id]).unwrap()
+}
+
+fn new_key() -> Value {
+    json!({"kid": "new", "key": "new-signing-key-0123456789abcdefghijklmnopqrstuvwxyz"})
+}
+
+fn rotated() -> Value {
+    let mut keyring = new_key();
+    keyring["previous"] = json!([demo_key()]);
+    keyring
+}
+
+fn kid(token: &str) -> Value {
+    decode(token).0["kid"].clone()
+}
+
+#[tokio::test]
+async fn tokens_from_before_a_rotation_stay_good_and_are_listed_as_issued() {
+    let (_direct, stack, proxy, _server) = behind_proxy().await;
+    let before = stack.create_token("before").await;
+    proxy.set_keyring(&rotated());
+    stack.clock.advance(301);
+    let after = stack.create_token("after").await;
+    assert_eq!((kid(&before), kid(&after)), (json!("demo"), json!("new")));
+    for token in [&before, &after] {
+        let listed = stack.list(token, "?offset=1").await;
+        let listed: Vec<_> = listed.body["data"].as_array().unwrap().iter().map(|entry| &entry["token"]).collect();
+        assert_eq!(listed, [&json!(before), &json!(after)]);
+    }
+}
+
+#[tokio::test]
+async fn a_warm_function_accepts_a_token_of_a_key_that_it_has_not_seen_yet() {
+    let (_direct, stack, proxy, server) = behind_proxy().await;
+    assert_eq!(stack.list(&stack.demo_token, "").await.status, 200);
+    proxy.set_keyring(&rotated());
+    let other_instances = fresh_functions(&stack, &server.url).await;
+    stack.clock.advance(10);
+    let token = other_instances.create_token("new").await;
+    assert_eq!(kid(&token), "new");
+    assert_eq!(stack.list(&token, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn unknown_keys_make_a_function_read_the_keyring_at_most_every_ten_seconds() {
+    let (_direct, stack, proxy, _server) = behind_proxy().await;
+    assert_eq!(stack.list(&stack.demo_token, "").await.status, 200);
+    let forged = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAA";
+    for (seconds, reads) in [(0, 1), (9, 1), (1, 2), (5, 2), (5, 3)] {
+        stack.clock.advance(seconds);
+        for _ in 0..3 {
+            stack.list(forged, "").await.is_invalid_token();
+        }
+        assert_eq!(proxy.keyring_reads(), reads);
+    }
+}
+
+#[tokio::test]
+async fn a_retired_key_is_good_for_nothing_after_five_minutes() {
+    let (_direct, stack, proxy, _server) = behind_proxy().await;
+    let old = stack.create_token("old").await;
+    proxy.set_keyring(&rotated());
+    stack.clock.advance(301);
+    let new = stack.create_token("new").await;
+    proxy.set_keyring(&new_key());
+    stack.clock.advance(301);
+    stack.list(&old, "").await.is_invalid_token();
+    let listed = stack.list(&new, "").await;
+    let tokens: Vec<_> = listed.body["data"].as_array().unwrap().iter().map(|entry| &entry["token"]).collect();
+    assert_eq!(tokens, [&json!(""), &json!(""), &json!(new)]);
+}
+
+#[tokio::test]
+async fn a_keyring_that_is_broken_never_replaces_a_good_one_and_is_a_fault_for_a_cold_function() {
+    let (_direct, stack, proxy, server) = behind_proxy().await;
+    assert_eq!(stack.list(&stack.demo_token, "").await.status, 200);
+    for broken in [json!({}), json!({"kid": "x", "key": ""}), json!({"kid": "x", "key": "short"}), json!("text")] {
+        proxy.set_keyring(&broken);
+        stack.clock.advance(301);
+        assert_eq!(stack.list(&stack.demo_token, "").await.status, 200);
+        let cold = fresh_functions(&stack, &server.url).await;
+        let answer = cold.list(&stack.demo_token, "").await;
+        answer.is_error(
+            500,
+            "Internal Server Error",
+            "The request could not be completed because of an internal error.",
+        );
+    }
+}
