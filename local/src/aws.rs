@@ -1,7 +1,7 @@
 //! DynamoDB and Secrets Manager on one port, as far as the functions need them.
 
 use crate::server::{self, Server, StartError};
-use aws_config::{Region, SdkConfig};
+use aws_config::{Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use axum::{
     Router,
@@ -16,7 +16,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// Secret id to secret.
@@ -58,11 +58,14 @@ fn data_error(folder: &Path, error: &dyn std::fmt::Display) -> StartError {
     StartError::Data { folder: folder.display().to_string(), cause: error.to_string() }
 }
 
-/// Configuration of SDK clients that speak to a local AWS at `url`.
+/// Configuration of SDK clients that speak to a local AWS at `url`. More patient than in production: everything shares the
+/// cores of one machine, and nobody pays for the wait.
 pub async fn sdk_config(url: &str) -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "local");
+    let patience = Duration::from_secs(20);
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience * 3).build();
     let config = shared::aws::config().endpoint_url(url).region(Region::new(REGION)).credentials_provider(credentials);
-    config.load().await
+    config.timeout_config(timeouts).load().await
 }
 
 impl LocalAws {

@@ -10,20 +10,25 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for one operation, all attempts included.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The usual sources of region, endpoint and credentials, with this service's time-outs and retries: what is down must
-/// be answered before the function's own time is up, and a caller is waiting.
+/// The usual sources of region, endpoint and credentials, with this service's time-outs and retries.
 #[must_use]
 pub fn config() -> ConfigLoader {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(ATTEMPT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
-        .build();
+    // A caller is waiting: few attempts in quick succession.
     let retries = RetryConfig::standard()
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_millis(500));
-    aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts).retry_config(retries)
+    aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts()).retry_config(retries)
+}
+
+/// What is down must be answered before the function's own time is up.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(ATTEMPT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
 }
 
 /// What a failed call means: something that passes, or a fault of ours.

@@ -2,15 +2,17 @@
 
 use crate::{
     aws,
+    clock::Clock,
     dynamodb::{Item, email_key, from_item, number, string},
     error::Error,
 };
 use aws_sdk_dynamodb::{
     Client,
+    operation::update_item::UpdateItemError,
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure},
 };
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 /// How many attempts fit into a window.
 pub const MAX_ATTEMPTS: u64 = 10;
@@ -18,8 +20,10 @@ pub const MAX_ATTEMPTS: u64 = 10;
 /// stretch of 15 minutes, wherever it begins, with more than ten.
 pub const WINDOW: u64 = 900;
 
-/// How often a window that has just ended is started anew when others do the same.
-const RESTARTS: u32 = 5;
+/// Seconds for which an attempt may still be under way: while it is, a full window may yet be cleared.
+const UNDER_WAY: u64 = 1;
+/// How often a full window with attempts under way is asked again, about an eighth of a second apart.
+const TRIES: u32 = 32;
 
 /// Whose password is tried. The two are counted apart: a customer who logs in must not clear the count of a backend user
 /// with the same e-mail.
@@ -34,7 +38,6 @@ pub enum Account {
 /// The attempts of a store and e-mail.
 #[derive(Deserialize)]
 struct Attempts {
-    attempts: u64,
     /// When the window ends, in Unix seconds. The table's TTL attribute; TTL can lag days, so it is compared too.
     expires_at: u64,
 }
@@ -57,50 +60,72 @@ impl LoginAttempts {
     /// The account need not exist. An attempt whose answer is lost and that the SDK sends again counts twice: the count
     /// errs on the safe side.
     ///
+    /// Where a window is full of attempts that have only just been made, it waits up to four seconds for one of them to
+    /// succeed and clear the count: many right passwords at once are no attack.
+    ///
     /// # Errors
     /// [`Error::TooManyFailedLogins`] if the window is full: then the password must not be looked at.
-    pub async fn reserve(&self, store_hash: &str, email: &str, now: u64) -> Result<(), Error> {
+    pub async fn reserve(&self, store_hash: &str, email: &str, clock: &Clock) -> Result<(), Error> {
         let mut ended_window = None;
-        for _ in 0..RESTARTS {
-            let request = self
-                .client
-                .update_item()
-                .table_name(&self.table)
-                .set_key(Some(self.key(store_hash, email)))
-                .expression_attribute_values(":one", number(1))
-                .expression_attribute_values(":end", number(now + WINDOW))
-                .return_values_on_condition_check_failure(OnFailure::AllOld);
-            let request = match ended_window {
-                None => request
-                    .update_expression("SET expires_at = :end ADD attempts :one")
-                    .condition_expression("attribute_not_exists(pk) OR (expires_at > :now AND attempts < :max)")
-                    .expression_attribute_values(":now", number(now))
-                    .expression_attribute_values(":max", number(MAX_ATTEMPTS)),
-                Some(end) => request
-                    .update_expression("SET expires_at = :end, attempts = :one")
-                    .condition_expression("expires_at = :ended")
-                    .expression_attribute_values(":ended", number(end)),
-            };
-            let Err(fault) = request.send().await else {
+        let mut retry_after = WINDOW;
+        for _ in 0..TRIES {
+            let now = clock.now();
+            let Some(present) = self.try_to_reserve(store_hash, email, now, ended_window).await? else {
                 return Ok(());
             };
-            let Some(refusal) = fault.as_service_error().and_then(|error| match error {
-                aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(refusal) => {
-                    Some(refusal)
-                }
-                _ => None,
-            }) else {
-                return Err(aws::error("UpdateItem", &fault));
-            };
-            ended_window = match refusal.item().cloned().map(from_item::<Attempts>).transpose()? {
-                Some(present) if present.expires_at > now && present.attempts >= MAX_ATTEMPTS => {
-                    return Err(Error::TooManyFailedLogins { retry_after: present.expires_at - now });
-                }
-                Some(present) if present.expires_at <= now => Some(present.expires_at),
-                _ => None,
-            };
+            if present.expires_at <= now {
+                ended_window = Some(present.expires_at);
+                continue;
+            }
+            ended_window = None;
+            retry_after = present.expires_at - now;
+            if WINDOW.saturating_sub(retry_after) > UNDER_WAY {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(50..200))).await;
         }
-        Err(Error::Unavailable(format!("an ended window was started anew {RESTARTS} times by others")))
+        Err(Error::TooManyFailedLogins { retry_after })
+    }
+
+    /// Counts an attempt in the window that is open, or in a new one in place of `ended_window`. Gives what stands in the
+    /// way, if anything does.
+    async fn try_to_reserve(
+        &self,
+        store_hash: &str,
+        email: &str,
+        now: u64,
+        ended_window: Option<u64>,
+    ) -> Result<Option<Attempts>, Error> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(self.key(store_hash, email)))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":end", number(now + WINDOW))
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let request = match ended_window {
+            None => request
+                .update_expression("SET expires_at = :end ADD attempts :one")
+                .condition_expression("attribute_not_exists(pk) OR (expires_at > :now AND attempts < :max)")
+                .expression_attribute_values(":now", number(now))
+                .expression_attribute_values(":max", number(MAX_ATTEMPTS)),
+            Some(end) => request
+                .update_expression("SET expires_at = :end, attempts = :one")
+                .condition_expression("expires_at = :ended")
+                .expression_attribute_values(":ended", number(end)),
+        };
+        let Err(fault) = request.send().await else {
+            return Ok(None);
+        };
+        match fault.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                // None if the count has been cleared since: then the next try will succeed.
+                let present = refusal.item().cloned().map(from_item).transpose()?;
+                Ok(Some(present.unwrap_or(Attempts { expires_at: now + WINDOW })))
+            }
+            _ => Err(aws::error("UpdateItem", &fault)),
+        }
     }
 
     /// Takes back an attempt that was counted for a caller who turned out to have no say: no password was looked at.

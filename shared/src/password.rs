@@ -26,7 +26,8 @@ pub struct Passwords {
 impl Default for Passwords {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cores: Arc::new(Semaphore::new(cores)) }
+        // One is left for all else, where there is more than one.
+        Self { cores: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))) }
     }
 }
 

@@ -45,7 +45,7 @@ impl Function for CreateBackendToken {
         let now = clock.now();
 
         let (reserved, user, counter) = tokio::join!(
-            backend_user_attempts.reserve(&body.store_hash, &body.email, now),
+            backend_user_attempts.reserve(&body.store_hash, &body.email, clock),
             directory.backend_user(&body.store_hash, &body.email),
             tokens.counter(&body.store_hash),
         );

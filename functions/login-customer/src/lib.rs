@@ -52,7 +52,7 @@ impl Function for LoginCustomer {
 
         let (confirmed, reserved, login) = tokio::join!(
             self.services.confirm(caller.as_ref()),
-            self.services.customer_attempts.reserve(&body.store_hash, &body.email, now),
+            self.services.customer_attempts.reserve(&body.store_hash, &body.email, &self.services.clock),
             self.services.directory.customer_login(&body.store_hash, &body.email),
         );
         if confirmed.is_err() && reserved.is_ok() {

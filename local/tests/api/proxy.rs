@@ -163,9 +163,10 @@ pub async fn behind_proxy() -> (TestStack, TestStack, Proxy, Server) {
     (direct, stack, proxy, server)
 }
 
-/// Functions as after a cold start: nothing is cached yet.
+/// Functions as after a cold start in production: nothing is cached yet, and time-outs are short.
 pub async fn fresh_functions(direct: &TestStack, aws_url: &str) -> TestStack {
-    let sdk_config = aws::sdk_config(aws_url).await;
+    let timeouts = shared::aws::timeouts();
+    let sdk_config = aws::sdk_config(aws_url).await.into_builder().timeout_config(timeouts).build();
     let secrets = aws_sdk_secretsmanager::Client::new(&sdk_config);
     direct.with_clients(&Client::new(&sdk_config), &secrets, server::bind(0, "").await.unwrap())
 }

@@ -171,7 +171,6 @@ async fn edges_of_the_fields_are_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_parallel_creates_give_a_hundred_ids() {
     let stack = TestStack::start().await;
-    // Ten attempts of one e-mail may be under way at once.
     for user in 0..10 {
         stack.add_user(&format!("admin{user}@example.com"), Role::Administrator, true).await;
     }

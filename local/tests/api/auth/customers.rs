@@ -1,6 +1,7 @@
 //! `POST /auth/customers`.
 
 use crate::support::{NOW, PASSWORD, TestStack, customer_credentials, decode};
+use futures_util::future::join_all;
 use local::demo;
 use serde_json::{Value, json};
 
@@ -131,6 +132,14 @@ async fn bad_fields_are_all_named() {
     }
     let answer = stack.post(PATH, &json!({})).token(&stack.demo_token).send().await;
     answer.refuses_fields(&["channelId", "email", "name", "password", "storeHash"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_right_passwords_in_parallel_are_no_attack() {
+    let stack = TestStack::start().await;
+    let body = customer_credentials();
+    let answers = join_all((0..40).map(|_| stack.post(PATH, &body).token(&stack.demo_token).send())).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 40);
 }
 
 #[tokio::test]
