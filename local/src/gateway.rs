@@ -7,7 +7,8 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, Method, Uri, request::Parts},
-    response::Response,
+    response::{IntoResponse, Response},
+    routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use create_backend_token::CreateBackendToken;
@@ -76,7 +77,12 @@ pub fn start_with_clients(
         login_customer: LoginCustomer::new(services()),
         issue_storefront_token: IssueStorefrontToken::new(services()),
     };
-    Server::start(listener, Router::new().fallback(serve).with_state(Arc::new(gateway)))
+    let router = Router::new().route("/openapi.yaml", get(openapi)).fallback(serve).with_state(Arc::new(gateway));
+    Server::start(listener, router)
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([("Content-Type", "application/yaml")], include_str!("../../openapi.yaml"))
 }
 
 async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

@@ -145,8 +145,8 @@ impl TokenTable {
         Ok(get(&self.client, &self.table, key(store_hash, COUNTER.into())).await?.unwrap_or_default())
     }
 
-    /// Gives the token an id, whatever it came with, and writes it. `counter` may be out of date: where another token has taken the next id, one
-    /// is reserved first.
+    /// Gives the token an id, whatever it came with, and writes it. `counter` may be out of date: where another token has
+    /// taken the next id, one is reserved first.
     ///
     /// # Errors
     /// [`Error::TooManyTokens`] if the store already has `max`.

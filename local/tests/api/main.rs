@@ -14,6 +14,7 @@ mod backend {
 mod every_endpoint;
 mod faults;
 mod log;
+mod openapi;
 mod program;
 mod proxy;
 mod published_page;
