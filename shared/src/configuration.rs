@@ -56,29 +56,84 @@ impl Configuration {
     /// # Errors
     /// Names the first variable that is missing or malformed.
     pub fn from_env() -> Result<Self, ConfigurationError> {
+        Self::from_variables(|name| env::var(name).ok())
+    }
+
+    fn from_variables(value: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigurationError> {
+        let required = |variable| {
+            let value = value(variable).filter(|value| !value.is_empty());
+            value.ok_or(ConfigurationError { variable, problem: "a value is required" })
+        };
         Ok(Self {
-            tokens_table: variable("TOKENS_TABLE")?,
-            directory_table: variable("DIRECTORY_TABLE")?,
-            login_attempts_table: variable("LOGIN_ATTEMPTS_TABLE")?,
-            keyring_secret_id: variable("KEYRING_SECRET_ID")?,
-            app_secret_id: variable("APP_SECRET_ID")?,
-            storefront_access: variable("STOREFRONT_ACCESS")?
+            tokens_table: required("TOKENS_TABLE")?,
+            directory_table: required("DIRECTORY_TABLE")?,
+            login_attempts_table: required("LOGIN_ATTEMPTS_TABLE")?,
+            keyring_secret_id: required("KEYRING_SECRET_ID")?,
+            app_secret_id: required("APP_SECRET_ID")?,
+            storefront_access: required("STOREFRONT_ACCESS")?
                 .parse()
-                .map_err(|problem| malformed("STOREFRONT_ACCESS", problem))?,
-            max_tokens_per_store: variable("MAX_TOKENS_PER_STORE")?
-                .parse()
-                .map_err(|_| malformed("MAX_TOKENS_PER_STORE", "must be a whole number"))?,
+                .map_err(|problem| ConfigurationError { variable: "STOREFRONT_ACCESS", problem })?,
+            max_tokens_per_store: required("MAX_TOKENS_PER_STORE")?.parse().map_err(|_| ConfigurationError {
+                variable: "MAX_TOKENS_PER_STORE",
+                problem: "must be a whole number",
+            })?,
         })
     }
 }
 
-fn variable(name: &'static str) -> Result<String, ConfigurationError> {
-    match env::var(name) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        _ => Err(malformed(name, "a value is required")),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
 
-fn malformed(variable: &'static str, problem: &'static str) -> ConfigurationError {
-    ConfigurationError { variable, problem }
+    const GOOD: [(&str, &str); 7] = [
+        ("TOKENS_TABLE", "t"),
+        ("DIRECTORY_TABLE", "d"),
+        ("LOGIN_ATTEMPTS_TABLE", "l"),
+        ("KEYRING_SECRET_ID", "k"),
+        ("APP_SECRET_ID", "a"),
+        ("STOREFRONT_ACCESS", "public"),
+        ("MAX_TOKENS_PER_STORE", "7"),
+    ];
+
+    fn with(name: &str, value: Option<&str>) -> Result<Configuration, String> {
+        let mut variables = BTreeMap::from(GOOD);
+        match value {
+            Some(value) => variables.insert(name, value),
+            None => variables.remove(name),
+        };
+        Configuration::from_variables(|name| variables.get(name).map(ToString::to_string))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn good_settings_are_read() {
+        let configuration = with("TOKENS_TABLE", Some("tokens")).unwrap();
+        assert_eq!(configuration.tokens_table, "tokens");
+        assert_eq!(configuration.storefront_access, StorefrontAccess::Public);
+        assert_eq!(configuration.max_tokens_per_store, 7);
+        assert_eq!(
+            with("STOREFRONT_ACCESS", Some("authToken")).unwrap().storefront_access,
+            StorefrontAccess::AuthToken
+        );
+    }
+
+    #[test]
+    fn a_setting_that_is_missing_or_malformed_is_named() {
+        for (name, _) in GOOD {
+            for value in [None, Some("")] {
+                let said = with(name, value).unwrap_err();
+                assert_eq!(said, format!("environment variable {name}: a value is required"));
+            }
+        }
+        for (name, value) in [
+            ("STOREFRONT_ACCESS", "Public"),
+            ("STOREFRONT_ACCESS", "anyone"),
+            ("MAX_TOKENS_PER_STORE", "many"),
+            ("MAX_TOKENS_PER_STORE", "-1"),
+        ] {
+            let said = with(name, Some(value)).unwrap_err();
+            assert!(said.starts_with(&format!("environment variable {name}: must be ")), "{said}");
+        }
+    }
 }
