@@ -91,7 +91,7 @@ fn keyring_secret() -> String {
 pub fn token() -> String {
     #[expect(clippy::expect_used, reason = "the demo keyring is good")]
     let keyring = Keyring::parse(&keyring_secret()).expect("a keyring");
-    jwt::sign(&token_record().claims(STORE), keyring.current())
+    jwt::sign(&token_record().claims(STORE), keyring.signing_key(TOKEN_IAT))
 }
 
 fn token_record() -> TokenRecord {

@@ -69,6 +69,9 @@ pub enum Error {
     /// A fault of ours, and its cause.
     #[error("The request could not be completed because of an internal error.")]
     Internal(String),
+    /// The operator has not yet said which app's current-customer JWTs are exchanged; what is wrong with the secret.
+    #[error("Current-customer JWTs cannot be exchanged yet: the app's client id and secret are not set.")]
+    AppNotSet(&'static str),
     /// The database or the secret store did not answer in time, and the cause.
     #[error("The service is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds.")]
     Unavailable(String),
@@ -92,7 +95,7 @@ impl Error {
             Self::InvalidFields(_) => (422, "Missing or Invalid Data"),
             Self::TooManyFailedLogins { .. } => (429, "Too Many Requests"),
             Self::Internal(_) => (500, "Internal Server Error"),
-            Self::Unavailable(_) => (503, "Service Unavailable"),
+            Self::AppNotSet(_) | Self::Unavailable(_) => (503, "Service Unavailable"),
             Self::TooManyTokens { .. } => (507, "Insufficient Storage"),
         };
         (status, message.into())
@@ -103,7 +106,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailedLogins { retry_after } => Some(*retry_after),
-            Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
+            Self::AppNotSet(_) | Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
             _ => None,
         }
     }
@@ -112,7 +115,7 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) => Some(cause),
+            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) | Self::AppNotSet(cause) => Some(cause),
             Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
             _ => None,
         }

@@ -1,12 +1,12 @@
 //! The keys that sign and verify this service's own tokens.
 
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Shortest HMAC key, in bytes: as long as the hash (RFC 7518, section 3.2).
 pub const MIN_KEY_BYTES: usize = 32;
 
-/// All keys of the service. The current one signs, all verify.
+/// All keys of the service. One signs, all verify.
 pub struct Keyring {
     keys: Vec<Key>,
 }
@@ -15,42 +15,67 @@ pub struct Keyring {
 pub struct Key {
     /// The id that a token's header names.
     pub kid: String,
+    signs_from: u64,
     pub(crate) encoding: EncodingKey,
     pub(crate) decoding: DecodingKey,
 }
 
-#[derive(Deserialize)]
-struct KeyringSecret {
+/// The secret that holds the keyring: `{"kid": …, "key": …, "previous": [{"kid": …, "key": …}]}`.
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
+pub struct KeyringSecret {
+    /// The newest key.
     #[serde(flatten)]
-    current: KeySecret,
+    pub current: KeySecret,
+    /// The keys before it, the newest first.
     #[serde(default)]
-    previous: Vec<KeySecret>,
+    pub previous: Vec<KeySecret>,
 }
 
-#[derive(Deserialize)]
-struct KeySecret {
-    kid: String,
-    key: String,
+/// A key in the secret.
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeySecret {
+    /// The id that a token's header names.
+    pub kid: String,
+    /// What HMAC is computed with.
+    pub key: String,
+    /// When it begins to sign, in Unix seconds, if not at once: by then every warm function must know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signs_from: Option<u64>,
+}
+
+impl KeyringSecret {
+    /// Reads the text of the secret.
+    ///
+    /// # Errors
+    /// Says that it is not of this form, without quoting it.
+    pub fn parse(secret: &str) -> Result<Self, &'static str> {
+        serde_json::from_str(secret).map_err(|_| "the keyring secret is not of the form {kid, key, previous}")
+    }
+
+    /// All keys, the newest first.
+    pub fn keys(&self) -> impl Iterator<Item = &KeySecret> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
 }
 
 impl Keyring {
-    /// Reads `{"kid": …, "key": …, "previous": [{"kid": …, "key": …}]}`.
+    /// Reads the text of the [`KeyringSecret`].
     ///
     /// # Errors
     /// Says what is wrong with the secret, without quoting it.
     pub fn parse(secret: &str) -> Result<Self, &'static str> {
-        let secret: KeyringSecret =
-            serde_json::from_str(secret).map_err(|_| "the keyring secret is not of the form {kid, key, previous}")?;
         let mut keys: Vec<Key> = Vec::new();
-        for KeySecret { kid, key } in std::iter::once(secret.current).chain(secret.previous) {
+        for KeySecret { kid, key, signs_from } in KeyringSecret::parse(secret)?.keys() {
             if key.len() < MIN_KEY_BYTES {
                 return Err("the keyring secret has a key of less than 32 bytes");
             }
-            if kid.is_empty() || keys.iter().any(|present| present.kid == kid) {
+            if kid.is_empty() || keys.iter().any(|present| present.kid == *kid) {
                 return Err("the keyring secret has a kid that is empty or stands twice");
             }
             keys.push(Key {
-                kid,
+                kid: kid.clone(),
+                signs_from: signs_from.unwrap_or(0),
                 encoding: EncodingKey::from_secret(key.as_bytes()),
                 decoding: DecodingKey::from_secret(key.as_bytes()),
             });
@@ -58,10 +83,10 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// The key that signs.
+    /// The key that signs at `now`, in Unix seconds: the newest whose time has come.
     #[must_use]
-    pub fn current(&self) -> &Key {
-        &self.keys[0]
+    pub fn signing_key(&self, now: u64) -> &Key {
+        self.keys.iter().find(|key| key.signs_from <= now).unwrap_or(&self.keys[0])
     }
 
     /// The key with this id.
@@ -91,12 +116,23 @@ mod tests {
     }
 
     #[test]
-    fn the_top_level_key_signs_and_all_are_found() {
-        let keyring = Keyring::parse(
-            r#"{"kid": "b", "key": "22345678901234567890123456789012", "previous": [{"kid": "a", "key": "12345678901234567890123456789012"}]}"#,
-        )
-        .unwrap();
-        assert_eq!(keyring.current().kid, "b");
-        assert!(keyring.key("a").is_some() && keyring.key("b").is_some() && keyring.key("c").is_none());
+    fn the_newest_key_whose_time_has_come_signs_and_all_are_found() {
+        let key = |kid: &str, signs_from: Option<u64>| KeySecret {
+            kid: kid.into(),
+            key: format!("{kid}2345678901234567890123456789012"),
+            signs_from,
+        };
+        let secret =
+            KeyringSecret { current: key("c", Some(200)), previous: vec![key("b", Some(100)), key("a", None)] };
+        let keyring = Keyring::parse(&serde_json::to_string(&secret).unwrap()).unwrap();
+        for (now, kid) in [(0, "a"), (99, "a"), (100, "b"), (199, "b"), (200, "c"), (u64::MAX, "c")] {
+            assert_eq!(keyring.signing_key(now).kid, kid);
+        }
+        for (kid, is_found) in [("a", true), ("b", true), ("c", true), ("d", false)] {
+            assert_eq!(keyring.key(kid).is_some(), is_found);
+        }
+        let alone = KeyringSecret { previous: Vec::new(), ..secret };
+        let keyring = Keyring::parse(&serde_json::to_string(&alone).unwrap()).unwrap();
+        assert_eq!(keyring.signing_key(0).kid, "c");
     }
 }

@@ -54,7 +54,7 @@ impl Services {
             keyring: SecretCache::new(
                 secrets.clone(),
                 configuration.keyring_secret_id.clone(),
-                Keyring::parse,
+                |secret| Keyring::parse(secret).map_err(|problem| Error::Internal(problem.into())),
                 clock.clone(),
             ),
             tokens: TokenTable::new(dynamodb.clone(), configuration.tokens_table.clone()),
@@ -134,11 +134,11 @@ impl Services {
         read
     }
 
-    /// Signs the claims of a storefront token with the current key.
+    /// Signs the claims of a storefront token.
     ///
     /// # Errors
     /// Only faults.
     pub async fn sign<C: Serialize>(&self, claims: &C) -> Result<String, Error> {
-        Ok(jwt::sign(claims, self.keyring.get().await?.current()))
+        Ok(jwt::sign(claims, self.keyring.get().await?.signing_key(self.clock.now())))
     }
 }

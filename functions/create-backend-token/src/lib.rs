@@ -63,18 +63,19 @@ impl Function for CreateBackendToken {
                 return Err(Error::RoleForbidden);
             }
             let keyring = keyring.get().await?;
+            let key = keyring.signing_key(now);
             let token = TokenRecord {
                 id: 0, // The table gives it one.
                 name: body.name,
                 email: user.email,
                 event_channel: EventChannel::Api,
-                kid: keyring.current().kid.clone(),
+                kid: key.kid.clone(),
                 iat: now,
                 nbf: body.begin_at,
                 exp: body.end_at,
             };
             let token = tokens.create(&body.store_hash, token, counter, configuration.max_tokens_per_store).await?;
-            Ok((jwt::sign(&token.claims(&body.store_hash), keyring.current()), token.name))
+            Ok((jwt::sign(&token.claims(&body.store_hash), key), token.name))
         };
         let (created, ()) = tokio::join!(create, backend_user_attempts.clear(&body.store_hash, &body.email));
         let (token, name) = created?;

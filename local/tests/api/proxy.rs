@@ -12,12 +12,16 @@ use axum::{
 use local::{aws, server, server::Server};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+/// Name of the keyring secret, in tests also what it begins with.
+const KEYRING: &str = "keyring";
 
 /// What is wrong with an AWS service.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +49,8 @@ pub struct Proxy {
     target: String,
     dynamodb: Arc<Mutex<Fault>>,
     secrets: Arc<Mutex<Fault>>,
-    /// Where there is one, answers for the keyring secret of the local AWS.
-    keyring: Arc<Mutex<Option<String>>>,
+    /// By name, what is answered instead of the local AWS's secrets.
+    replaced_secrets: Arc<Mutex<BTreeMap<&'static str, String>>>,
     /// How often the keyring was read.
     keyring_reads: Arc<AtomicU64>,
     http: reqwest::Client,
@@ -58,7 +62,7 @@ impl Proxy {
             target: target.into(),
             dynamodb: Arc::new(Mutex::new(Fault::None)),
             secrets: Arc::new(Mutex::new(Fault::None)),
-            keyring: Arc::default(),
+            replaced_secrets: Arc::default(),
             keyring_reads: Arc::default(),
             http: reqwest::Client::new(),
         };
@@ -74,7 +78,12 @@ impl Proxy {
 
     /// From now on the secret store has this keyring.
     pub fn set_keyring(&self, keyring: &Value) {
-        *self.keyring.lock().unwrap() = Some(keyring.to_string());
+        self.replaced_secrets.lock().unwrap().insert(KEYRING, keyring.to_string());
+    }
+
+    /// From now on the secret store has this client id and secret of the app.
+    pub fn set_app_secret(&self, text: &str) {
+        self.replaced_secrets.lock().unwrap().insert("app", text.into());
     }
 
     pub fn keyring_reads(&self) -> u64 {
@@ -118,20 +127,19 @@ async fn answer(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> 
             proxy.forward(&headers, body).await;
             broken_connection()
         }
-        _ if target == "secretsmanager.GetSecretValue" && is_keyring(&body) => {
-            proxy.keyring_reads.fetch_add(1, Ordering::Relaxed);
-            let keyring = proxy.keyring.lock().unwrap().clone();
-            match keyring {
-                Some(keyring) => (StatusCode::OK, json!({"SecretString": keyring}).to_string()).into_response(),
+        _ if target == "secretsmanager.GetSecretValue" => {
+            let id = serde_json::from_slice::<Value>(&body).unwrap()["SecretId"].as_str().unwrap().to_owned();
+            if id.starts_with(KEYRING) {
+                proxy.keyring_reads.fetch_add(1, Ordering::Relaxed);
+            }
+            let replaced = proxy.replaced_secrets.lock().unwrap().clone();
+            match replaced.iter().find(|(name, _)| id.starts_with(**name)) {
+                Some((_, secret)) => (StatusCode::OK, json!({"SecretString": secret}).to_string()).into_response(),
                 None => proxy.forward(&headers, body).await,
             }
         }
         _ => proxy.forward(&headers, body).await,
     }
-}
-
-fn is_keyring(body: &Bytes) -> bool {
-    serde_json::from_slice::<Value>(body).unwrap()["SecretId"].as_str().unwrap().starts_with("keyring")
 }
 
 /// The body ends before it is complete: the connection is of no use any more.

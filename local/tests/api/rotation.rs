@@ -99,3 +99,31 @@ async fn a_keyring_that_is_broken_never_replaces_a_good_one_and_is_a_fault_for_a
         );
     }
 }
+
+#[tokio::test]
+async fn a_rotation_in_the_middle_of_traffic_refuses_nothing() {
+    let (_direct, stack, proxy, server) = behind_proxy().await;
+    // What rotate-signing-key makes: a key that signs after all have had time to read it.
+    let mut keyring = rotated();
+    keyring["signsFrom"] = json!(stack.clock.clock().now() + 600);
+    let (mut warm, mut tokens) = (vec![stack], Vec::new());
+    for second in (0..1200).step_by(120) {
+        if second == 120 {
+            // An unknown key makes the first function read the keyring a moment before it changes, so not again for a while.
+            warm[0].list("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAA", "").await.is_invalid_token();
+            proxy.set_keyring(&keyring);
+            let cold = fresh_functions(&warm[0], &server.url).await;
+            warm.push(cold);
+        }
+        for function in &warm {
+            tokens.push(function.create_token("traffic").await);
+        }
+        for function in &warm {
+            for token in &tokens {
+                assert_eq!(function.list(token, "").await.status, 200, "second {second}, {}", kid(token));
+            }
+        }
+        warm[0].clock.advance(120);
+    }
+    assert_eq!((kid(&tokens[0]), kid(tokens.last().unwrap())), (json!("demo"), json!("new")));
+}

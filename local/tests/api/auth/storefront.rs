@@ -1,6 +1,9 @@
 //! `GET /auth/storefront`.
 
-use crate::support::{NOW, TestStack, current_customer, decode, platform_jwt, sign};
+use crate::{
+    proxy::behind_proxy,
+    support::{NOW, TestStack, current_customer, decode, platform_jwt, sign},
+};
 use jsonwebtoken::{Algorithm, Header};
 use local::demo;
 use serde_json::{Value, json};
@@ -186,4 +189,30 @@ async fn needs_a_token_unless_the_deployment_is_public() {
     assert_eq!(public.get(&path(&jwt)).token(&public.demo_token).send().await.status, 200);
     public.get(&path(&jwt)).token("x").send().await.is_invalid_token();
     public.get(&path(&jwt)).header("X-Auth-Token", "x").send().await.is_invalid_token();
+}
+
+#[tokio::test]
+async fn until_the_app_is_set_there_is_no_exchange_but_callers_are_checked() {
+    let (_direct, stack, proxy, _server) = behind_proxy().await;
+    let path = format!("/auth/storefront?jwtToken={}", platform_jwt(&current_customer(NOW)));
+    for secret in [
+        r#"{"clientId":"","clientSecret":""}"#,
+        r#"{"clientId":"demo-app-client-id","clientSecret":""}"#,
+        r#"{"clientId":"demo-app-client-id","clientSecret":"shorter than thirty-two bytes"}"#,
+        "{}",
+        "not JSON",
+    ] {
+        proxy.set_app_secret(secret);
+        let answer = stack.get(&path).token(&stack.demo_token).send().await;
+        assert_eq!(answer.retry_after, Some(5));
+        answer.is_error(
+            503,
+            "Service Unavailable",
+            "Current-customer JWTs cannot be exchanged yet: the app's client id and secret are not set.",
+        );
+        stack.get(&path).token("bad").send().await.is_invalid_token();
+        stack.get("/auth/storefront").token(&stack.demo_token).send().await.refuses_fields(&["jwtToken"]);
+    }
+    proxy.set_app_secret(&demo::secrets(&stack.configuration)[&stack.configuration.app_secret_id]);
+    assert_eq!(stack.get(&path).token(&stack.demo_token).send().await.status, 200);
 }
