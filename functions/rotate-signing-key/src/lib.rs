@@ -1,0 +1,260 @@
+//! Secrets Manager's rotation of the keyring: a new key becomes current, and the one before it the first of `previous`.
+//!
+//! The four steps and what they are given: Secrets Manager user guide, "Lambda rotation functions". Each may be repeated, and
+//! a rotation that was interrupted goes on where it was.
+
+use aws_sdk_secretsmanager::{
+    Client,
+    error::SdkError,
+    operation::{get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use shared::{
+    aws,
+    clock::Clock,
+    error::Error,
+    keyring::{KeySecret, Keyring, KeyringSecret},
+};
+
+/// Seconds until a new key signs: longer than a warm function keeps a keyring, so that all know the key by then.
+const SIGNS_AFTER: u64 = 600;
+/// Random bytes of a key.
+const KEY_BYTES: usize = 48;
+
+const CURRENT: &str = "AWSCURRENT";
+const PENDING: &str = "AWSPENDING";
+
+/// What Secrets Manager sends.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Event {
+    /// ARN of the secret.
+    pub secret_id: String,
+    /// Id of the secret's new version, the same in all steps of a rotation.
+    pub client_request_token: String,
+    /// What is to be done.
+    pub step: Step,
+}
+
+/// A step of a rotation.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum Step {
+    /// Makes the new version.
+    CreateSecret,
+    /// Tells the new version to whoever must know it: nobody, since the functions read the secret themselves.
+    SetSecret,
+    /// Checks the new version.
+    TestSecret,
+    /// Makes the new version the current one.
+    FinishSecret,
+}
+
+/// Why a step failed. Holds no part of a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// Secrets Manager failed.
+    #[error("{}", .0.cause().unwrap_or_default())]
+    SecretsManager(#[from] Error),
+    /// A version cannot be used.
+    #[error("{0}")]
+    Keyring(&'static str),
+    /// The system gave no random bytes.
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// The function.
+pub struct RotateSigningKey {
+    client: Client,
+    clock: Clock,
+}
+
+impl RotateSigningKey {
+    /// The function with a client of Secrets Manager.
+    #[must_use]
+    pub fn new(client: Client, clock: Clock) -> Self {
+        Self { client, clock }
+    }
+
+    /// Carries out a step, and writes one line about it to the log.
+    ///
+    /// # Errors
+    /// Says why it failed. Nothing was changed then, and the step may be repeated.
+    pub async fn handle(&self, event: Event) -> Result<(), RotationError> {
+        let result = self.carry_out(&event).await;
+        let (secret, version, step) = (&event.secret_id, &event.client_request_token, event.step);
+        match &result {
+            Ok(()) => tracing::info!(secret, version, ?step, "done"),
+            Err(error) => tracing::error!(secret, version, ?step, cause = %error, "failed"),
+        }
+        result
+    }
+
+    async fn carry_out(&self, event: &Event) -> Result<(), RotationError> {
+        if self.current_version(&event.secret_id).await? == event.client_request_token {
+            // A step that comes again after the rotation has ended.
+            return Ok(());
+        }
+        match event.step {
+            Step::CreateSecret => self.create(event).await,
+            Step::SetSecret => Ok(()),
+            Step::TestSecret => self.test(event).await.map(drop),
+            Step::FinishSecret => self.finish(event).await,
+        }
+    }
+
+    async fn create(&self, event: &Event) -> Result<(), RotationError> {
+        if self.pending(event).await?.is_some() {
+            return Ok(());
+        }
+        let (_, keyring) = self.current(event).await?;
+        let keyring = with_new_key(keyring, &event.client_request_token, self.clock.now() + SIGNS_AFTER)?;
+        let text =
+            serde_json::to_string(&keyring).map_err(|_| RotationError::Keyring("it cannot be written as JSON"))?;
+        let request = self
+            .client
+            .put_secret_value()
+            .secret_id(&event.secret_id)
+            .client_request_token(&event.client_request_token)
+            .secret_string(text)
+            .version_stages(PENDING);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // The same step at the same time made another key first, which is as good.
+            Err(fault) if is_version_present(&fault) => Ok(()),
+            Err(fault) => Err(aws::error("PutSecretValue", &fault).into()),
+        }
+    }
+
+    /// Checks the new version; gives the id of the one that it follows.
+    async fn test(&self, event: &Event) -> Result<String, RotationError> {
+        let new = self.pending(event).await?.ok_or(RotationError::Keyring("there is no new version to test"))?;
+        let (version, old) = self.current(event).await?;
+        check(&new, &old, &event.client_request_token)?;
+        Ok(version)
+    }
+
+    async fn finish(&self, event: &Event) -> Result<(), RotationError> {
+        // Secrets Manager refuses if another version has become the current one since.
+        let tested_against = self.test(event).await?;
+        let request = self
+            .client
+            .update_secret_version_stage()
+            .secret_id(&event.secret_id)
+            .version_stage(CURRENT)
+            .move_to_version_id(&event.client_request_token)
+            .remove_from_version_id(tested_against);
+        request.send().await.map_err(|fault| aws::error("UpdateSecretVersionStage", &fault))?;
+        Ok(())
+    }
+
+    async fn current_version(&self, secret_id: &str) -> Result<String, RotationError> {
+        let request = self.client.describe_secret().secret_id(secret_id);
+        let secret = request.send().await.map_err(|fault| aws::error("DescribeSecret", &fault))?;
+        let versions = secret.version_ids_to_stages.unwrap_or_default();
+        let current = versions.into_iter().find(|(_, stages)| stages.iter().any(|stage| stage == CURRENT));
+        current.map(|(version, _)| version).ok_or(RotationError::Keyring("the secret has no value"))
+    }
+
+    /// The current version's id and keyring.
+    async fn current(&self, event: &Event) -> Result<(String, KeyringSecret), RotationError> {
+        let request = self.client.get_secret_value().secret_id(&event.secret_id).version_stage(CURRENT);
+        let value = request.send().await.map_err(|fault| aws::error("GetSecretValue", &fault))?;
+        let keyring = parse(value.secret_string.as_deref())?;
+        Ok((value.version_id.unwrap_or_default(), keyring))
+    }
+
+    /// The rotation's own version, if it has been made.
+    async fn pending(&self, event: &Event) -> Result<Option<KeyringSecret>, RotationError> {
+        let request = self
+            .client
+            .get_secret_value()
+            .secret_id(&event.secret_id)
+            .version_id(&event.client_request_token)
+            .version_stage(PENDING);
+        match request.send().await {
+            Ok(value) => Ok(Some(parse(value.secret_string.as_deref())?)),
+            Err(fault)
+                if fault.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
+            {
+                Ok(None)
+            }
+            Err(fault) => Err(aws::error("GetSecretValue", &fault).into()),
+        }
+    }
+}
+
+fn is_version_present(fault: &SdkError<PutSecretValueError>) -> bool {
+    fault.as_service_error().is_some_and(PutSecretValueError::is_resource_exists_exception)
+}
+
+fn parse(secret: Option<&str>) -> Result<KeyringSecret, RotationError> {
+    KeyringSecret::parse(secret.unwrap_or_default()).map_err(RotationError::Keyring)
+}
+
+fn with_new_key(keyring: KeyringSecret, kid: &str, signs_from: u64) -> Result<KeyringSecret, RotationError> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes)?;
+    let current = KeySecret { kid: kid.into(), key: URL_SAFE_NO_PAD.encode(bytes), signs_from: Some(signs_from) };
+    let previous = std::iter::once(keyring.current).chain(keyring.previous).collect();
+    Ok(KeyringSecret { current, previous })
+}
+
+/// Whether `new` may take the place of `old`: the functions can use it, it begins with the key of this rotation, and it
+/// loses none of the keys that tokens are signed with.
+fn check(new: &KeyringSecret, old: &KeyringSecret, kid: &str) -> Result<(), RotationError> {
+    let text = serde_json::to_string(new).unwrap_or_default();
+    Keyring::parse(&text).map_err(RotationError::Keyring)?;
+    if new.current.kid != kid {
+        return Err(RotationError::Keyring("the new version does not begin with the key of this rotation"));
+    }
+    if !new.previous.iter().eq(old.keys()) {
+        return Err(RotationError::Keyring(
+            "the keyring was changed while it was rotated; take AWSPENDING from the new version, and rotate again",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kid: &str) -> KeySecret {
+        KeySecret { kid: kid.into(), key: format!("{kid}-key-of-more-than-32-characters"), signs_from: None }
+    }
+
+    fn keyring(kids: &[&str]) -> KeyringSecret {
+        KeyringSecret { current: key(kids[0]), previous: kids[1..].iter().map(|kid| key(kid)).collect() }
+    }
+
+    #[test]
+    fn a_new_key_comes_first_signs_later_and_keeps_all_others() {
+        let old = keyring(&["b", "a"]);
+        let new = with_new_key(old.clone(), "c", 700).unwrap();
+        assert_eq!((new.current.kid.as_str(), new.current.signs_from), ("c", Some(700)));
+        assert_eq!(new.current.key.len(), 64);
+        assert_ne!(new.current.key, with_new_key(old.clone(), "c", 700).unwrap().current.key);
+        assert!(check(&new, &old, "c").is_ok());
+    }
+
+    #[test]
+    fn a_version_that_would_lose_a_key_or_is_not_this_rotations_is_refused() {
+        let old = keyring(&["b", "a"]);
+        for (new, kid) in [
+            (keyring(&["c", "b"]), "c"),
+            (keyring(&["c", "a", "b"]), "c"),
+            (keyring(&["c", "b", "a", "x"]), "c"),
+            (keyring(&["c", "b", "a"]), "d"),
+            (keyring(&["b", "b", "a"]), "b"),
+            (
+                KeyringSecret { current: KeySecret { key: "short".into(), ..key("c") }, ..keyring(&["c", "b", "a"]) },
+                "c",
+            ),
+        ] {
+            assert!(check(&new, &old, kid).is_err(), "{kid}");
+        }
+    }
+}

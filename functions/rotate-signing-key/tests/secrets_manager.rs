@@ -1,0 +1,165 @@
+//! The steps against a Secrets Manager, each repeated and interrupted.
+//!
+//! `TEST_AWS_ENDPOINT_URL` says where one is, such as moto: the local stack's answers only what the other functions ask.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+use aws_sdk_secretsmanager::Client;
+use rotate_signing_key::{Event, RotateSigningKey, Step};
+use serde_json::json;
+use shared::{
+    clock::Clock,
+    keyring::{Keyring, KeyringSecret},
+};
+use std::{
+    env,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+const NOW: u64 = 1_800_000_000;
+const STEPS: [Step; 4] = [Step::CreateSecret, Step::SetSecret, Step::TestSecret, Step::FinishSecret];
+
+struct Rotations {
+    client: Client,
+    function: RotateSigningKey,
+    secret_id: String,
+}
+
+impl Rotations {
+    /// A keyring as the template makes it.
+    async fn new() -> Self {
+        static SECRETS: AtomicU32 = AtomicU32::new(0);
+        let endpoint = env::var("TEST_AWS_ENDPOINT_URL").unwrap();
+        let client = Client::new(&local::aws::sdk_config(&endpoint).await);
+        let name = format!("keyring-{}-{}", std::process::id(), SECRETS.fetch_add(1, Ordering::Relaxed));
+        let secret = json!({"kid": "initial", "key": "k".repeat(64)}).to_string();
+        let created = client.create_secret().name(name).secret_string(secret).send().await.unwrap();
+        let function = RotateSigningKey::new(client.clone(), Clock::new(|| NOW));
+        Self { client, function, secret_id: created.arn.unwrap() }
+    }
+
+    async fn step(&self, rotation: u32, step: Step) -> Result<(), String> {
+        let client_request_token = token(rotation);
+        let event = Event { secret_id: self.secret_id.clone(), client_request_token, step };
+        self.function.handle(event).await.map_err(|error| error.to_string())
+    }
+
+    async fn current(&self) -> KeyringSecret {
+        // The stage is AWS's default, but moto's is the first version.
+        let request = self.client.get_secret_value().secret_id(&self.secret_id).version_stage("AWSCURRENT");
+        let text = request.send().await.unwrap().secret_string.unwrap();
+        Keyring::parse(&text).unwrap();
+        KeyringSecret::parse(&text).unwrap()
+    }
+
+    async fn kids(&self) -> Vec<String> {
+        self.current().await.keys().map(|key| key.kid.clone()).collect()
+    }
+
+    /// Writes a keyring as an operator does.
+    async fn put(&self, keyring: &KeyringSecret) {
+        let text = serde_json::to_string(keyring).unwrap();
+        self.client.put_secret_value().secret_id(&self.secret_id).secret_string(text).send().await.unwrap();
+    }
+}
+
+/// Secrets Manager's tokens are of this length.
+fn token(rotation: u32) -> String {
+    format!("00000000-0000-4000-8000-{rotation:012}")
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn rotations_follow_each_other_and_no_key_is_lost() {
+    let rotations = Rotations::new().await;
+    let first = rotations.current().await.current;
+    for rotation in 1..=3 {
+        for step in STEPS {
+            rotations.step(rotation, step).await.unwrap();
+        }
+    }
+    assert_eq!(rotations.kids().await, [token(3), token(2), token(1), "initial".into()]);
+    let keyring = rotations.current().await;
+    assert!(keyring.previous[2] == first);
+    assert_eq!(keyring.current.signs_from, Some(NOW + 600));
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn every_step_may_be_repeated_at_any_time_after_it() {
+    let rotations = Rotations::new().await;
+    let mut key = None;
+    for last in 0..STEPS.len() {
+        for step in &STEPS[..=last] {
+            for _ in 0..2 {
+                rotations.step(1, *step).await.unwrap();
+            }
+        }
+        let value = rotations.client.get_secret_value().secret_id(&rotations.secret_id).version_id(token(1));
+        let pending = KeyringSecret::parse(&value.send().await.unwrap().secret_string.unwrap()).unwrap();
+        assert!(*key.get_or_insert(pending.current.clone()) == pending.current, "the key changed on the way");
+    }
+    assert_eq!(rotations.kids().await, [token(1), "initial".into()]);
+    for step in STEPS {
+        rotations.step(1, step).await.unwrap();
+    }
+    assert_eq!(rotations.kids().await, [token(1), "initial".into()]);
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn a_rotation_that_was_given_up_leaves_the_keyring_as_it_was_for_the_next() {
+    let rotations = Rotations::new().await;
+    for (rotation, steps) in [(1, 1), (2, 3)] {
+        for step in &STEPS[..steps] {
+            rotations.step(rotation, *step).await.unwrap();
+        }
+        assert_eq!(rotations.kids().await, ["initial"]);
+    }
+    for step in STEPS {
+        rotations.step(3, step).await.unwrap();
+    }
+    assert_eq!(rotations.kids().await, [token(3), "initial".into()]);
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn a_step_out_of_turn_changes_nothing() {
+    let rotations = Rotations::new().await;
+    for step in [Step::TestSecret, Step::FinishSecret] {
+        assert_eq!(rotations.step(1, step).await.unwrap_err(), "there is no new version to test");
+    }
+    assert_eq!(rotations.kids().await, ["initial"]);
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn what_an_operator_changes_during_a_rotation_is_not_undone() {
+    let rotations = Rotations::new().await;
+    for step in STEPS {
+        rotations.step(1, step).await.unwrap();
+    }
+    rotations.step(2, Step::CreateSecret).await.unwrap();
+    let mut retired = rotations.current().await;
+    retired.previous.clear();
+    rotations.put(&retired).await;
+    for step in [Step::TestSecret, Step::FinishSecret] {
+        let error = rotations.step(2, step).await.unwrap_err();
+        assert!(error.starts_with("the keyring was changed while it was rotated"), "{error}");
+    }
+    assert_eq!(rotations.kids().await, [token(1)]);
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn a_secret_that_is_not_there_or_holds_no_keyring_is_said_to() {
+    let mut rotations = Rotations::new().await;
+    let text = rotations.client.put_secret_value().secret_id(&rotations.secret_id).secret_string("no keyring");
+    text.send().await.unwrap();
+    let error = rotations.step(1, Step::CreateSecret).await.unwrap_err();
+    assert_eq!(error, "the keyring secret is not of the form {kid, key, previous}");
+    rotations.secret_id = "no-such-secret".into();
+    let error = rotations.step(1, Step::CreateSecret).await.unwrap_err();
+    assert!(error.starts_with("DescribeSecret: "), "{error}");
+    assert!(error.contains("ResourceNotFoundException"), "{error}");
+}
