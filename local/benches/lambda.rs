@@ -22,7 +22,7 @@ const WARM_REQUESTS: u32 = 2000;
 #[tokio::main]
 async fn main() {
     let configuration = demo::configuration(StorefrontAccess::AuthToken);
-    let options = Options { port: 0, aws_port: 0, data: None, configuration, clock: Clock::system() };
+    let options = Options::on_free_ports(configuration, Clock::system());
     let stack = Stack::start(options).await.unwrap();
     let create = binary("create-backend-token");
     let runtime_api = RuntimeApi::start().await.unwrap();

@@ -20,7 +20,11 @@ use list_backend_tokens::ListBackendTokens;
 use login_customer::LoginCustomer;
 use serde_json::{Map, Value, json};
 use shared::{
-    clock::Clock, configuration::Configuration, envelope::ProxyResponse, error::Error, lambda::answer,
+    clock::Clock,
+    configuration::Configuration,
+    envelope::ProxyResponse,
+    error::Error,
+    lambda::{Function, answer},
     services::Services,
 };
 use std::{error::Error as StdError, io, sync::Arc};
@@ -29,11 +33,22 @@ use tokio::net::TcpListener;
 /// Name of the API's stage, the first part of every path.
 const STAGE: &str = "/api";
 /// What every resource lies under, and its alias.
-const PREFIXES: [&str; 2] = ["/io", "/v3/io"];
+pub const PREFIXES: [&str; 2] = ["/io", "/v3/io"];
 /// Largest request body that API Gateway takes, in bytes.
 const MAX_PAYLOAD_BYTES: usize = 10 * 1024 * 1024;
 
-struct Gateway {
+/// Method, path below stage and prefix, and name of the function that answers.
+pub const ROUTES: [(Method, &str, &str); 6] = [
+    (Method::POST, "/auth/backend", CreateBackendToken::NAME),
+    (Method::DELETE, "/auth/backend", DeleteBackendToken::NAME),
+    (Method::GET, "/backend/tokens", ListBackendTokens::NAME),
+    (Method::GET, "/auth/storefront", ExchangeCustomerJwt::NAME),
+    (Method::POST, "/auth/customers", LoginCustomer::NAME),
+    (Method::POST, "/auth/customers/storefront", IssueStorefrontToken::NAME),
+];
+
+/// The six functions.
+pub struct Functions {
     create_backend_token: CreateBackendToken,
     delete_backend_token: DeleteBackendToken,
     list_backend_tokens: ListBackendTokens,
@@ -68,16 +83,8 @@ pub fn start_with_clients(
     configuration: &Configuration,
     clock: &Clock,
 ) -> io::Result<Server> {
-    let services = || Services::new(dynamodb, secrets.clone(), configuration.clone(), clock.clone());
-    let gateway = Gateway {
-        create_backend_token: CreateBackendToken::new(services()),
-        delete_backend_token: DeleteBackendToken::new(services()),
-        list_backend_tokens: ListBackendTokens::new(services()),
-        exchange_customer_jwt: ExchangeCustomerJwt::new(services()),
-        login_customer: LoginCustomer::new(services()),
-        issue_storefront_token: IssueStorefrontToken::new(services()),
-    };
-    let router = Router::new().route("/openapi.yaml", get(openapi)).fallback(serve).with_state(Arc::new(gateway));
+    let functions = Functions::new(dynamodb, secrets, configuration, clock);
+    let router = Router::new().route("/openapi.yaml", get(openapi)).fallback(serve).with_state(Arc::new(functions));
     Server::start(listener, router)
 }
 
@@ -85,34 +92,61 @@ async fn openapi() -> impl IntoResponse {
     ([("Content-Type", "application/yaml")], include_str!("../../openapi.yaml"))
 }
 
-async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+async fn serve(State(functions): State<Arc<Functions>>, request: Request) -> Response {
     let request_id = format!("{:016x}", fastrand::u64(..));
-    http_response(&gateway.answer(request, &request_id).await, &request_id)
+    let answer = functions.serve(request, &request_id).await;
+    http_response(answer.unwrap_or_else(|error| ProxyResponse::from(&error)), &request_id)
 }
 
-impl Gateway {
-    async fn answer(&self, request: Request, request_id: &str) -> ProxyResponse {
-        let (parts, body) = request.into_parts();
-        let Some(route) = route(&parts.uri) else {
-            return ProxyResponse::from(&Error::NoSuchRoute);
-        };
-        let body = match to_bytes(body, MAX_PAYLOAD_BYTES).await {
-            Ok(body) => body,
-            Err(error) if error.source().is_some_and(<dyn StdError>::is::<LengthLimitError>) => {
-                return ProxyResponse::from(&Error::TooLarge("The body is larger than 10 MiB."));
-            }
-            Err(_) => return ProxyResponse::from(&Error::BadRequest("The body cannot be read.")),
-        };
-        let event = event(&parts, &body, request_id);
-        match (&parts.method, route) {
-            (&Method::POST, "/auth/backend") => answer(&self.create_backend_token, &event).await,
-            (&Method::DELETE, "/auth/backend") => answer(&self.delete_backend_token, &event).await,
-            (&Method::GET, "/backend/tokens") => answer(&self.list_backend_tokens, &event).await,
-            (&Method::GET, "/auth/storefront") => answer(&self.exchange_customer_jwt, &event).await,
-            (&Method::POST, "/auth/customers") => answer(&self.login_customer, &event).await,
-            (&Method::POST, "/auth/customers/storefront") => answer(&self.issue_storefront_token, &event).await,
-            _ => ProxyResponse::from(&Error::NoSuchRoute),
+impl Functions {
+    /// The functions with these clients and settings.
+    #[must_use]
+    pub fn new(
+        dynamodb: &aws_sdk_dynamodb::Client,
+        secrets: &aws_sdk_secretsmanager::Client,
+        configuration: &Configuration,
+        clock: &Clock,
+    ) -> Self {
+        let services = || Services::new(dynamodb, secrets.clone(), configuration.clone(), clock.clone());
+        Self {
+            create_backend_token: CreateBackendToken::new(services()),
+            delete_backend_token: DeleteBackendToken::new(services()),
+            list_backend_tokens: ListBackendTokens::new(services()),
+            exchange_customer_jwt: ExchangeCustomerJwt::new(services()),
+            login_customer: LoginCustomer::new(services()),
+            issue_storefront_token: IssueStorefrontToken::new(services()),
         }
+    }
+
+    /// What the function of this name answers to an event.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRoute`] if there is none of this name.
+    pub async fn invoke(&self, name: &str, event: &str) -> Result<ProxyResponse, Error> {
+        Ok(match name {
+            CreateBackendToken::NAME => answer(&self.create_backend_token, event).await,
+            DeleteBackendToken::NAME => answer(&self.delete_backend_token, event).await,
+            ListBackendTokens::NAME => answer(&self.list_backend_tokens, event).await,
+            ExchangeCustomerJwt::NAME => answer(&self.exchange_customer_jwt, event).await,
+            LoginCustomer::NAME => answer(&self.login_customer, event).await,
+            IssueStorefrontToken::NAME => answer(&self.issue_storefront_token, event).await,
+            _ => return Err(Error::NoSuchRoute),
+        })
+    }
+
+    async fn serve(&self, request: Request, request_id: &str) -> Result<ProxyResponse, Error> {
+        let (parts, body) = request.into_parts();
+        let path = path_below_prefix(&parts.uri).ok_or(Error::NoSuchRoute)?;
+        let body = to_bytes(body, MAX_PAYLOAD_BYTES).await.map_err(|error| {
+            if error.source().is_some_and(<dyn StdError>::is::<LengthLimitError>) {
+                Error::TooLarge("The body is larger than 10 MiB.")
+            } else {
+                Error::BadRequest("The body cannot be read.")
+            }
+        })?;
+        let route = ROUTES.iter().find(|route| route.0 == parts.method && route.1 == path);
+        let (_, _, name) = route.ok_or(Error::NoSuchRoute)?;
+        self.invoke(name, &event(&parts, &body, request_id)).await
     }
 }
 
@@ -155,7 +189,7 @@ fn event(parts: &Parts, body: &[u8], request_id: &str) -> String {
 }
 
 /// What follows the stage and a prefix, if the path starts with them.
-fn route(uri: &Uri) -> Option<&str> {
+fn path_below_prefix(uri: &Uri) -> Option<&str> {
     let path = uri.path().strip_prefix(STAGE)?;
     PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))
 }
@@ -185,11 +219,11 @@ fn last_of_each(multi: &Map<String, Value>) -> Map<String, Value> {
     multi.iter().map(|(name, values)| (name.clone(), last(values))).collect()
 }
 
-fn http_response(proxy_response: &ProxyResponse, request_id: &str) -> Response {
+fn http_response(proxy_response: ProxyResponse, request_id: &str) -> Response {
     let mut response = Response::builder().status(proxy_response.status_code).header("x-amzn-RequestId", request_id);
     for (name, value) in &proxy_response.headers {
         response = response.header(*name, value.as_ref());
     }
     #[expect(clippy::expect_used, reason = "our own statuses and headers are valid")]
-    response.body(Body::from(proxy_response.body.clone())).expect("a response")
+    response.body(Body::from(proxy_response.body)).expect("a response")
 }

@@ -12,21 +12,32 @@ pub mod server;
 use aws_config::SdkConfig;
 use server::{Server, StartError};
 use shared::{clock::Clock, configuration::Configuration};
-use std::path::PathBuf;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 /// How to start the stack.
 #[derive(Debug)]
 pub struct Options {
     /// Port of the API; 0 takes a free one.
     pub port: u16,
-    /// Port of DynamoDB and Secrets Manager; 0 takes a free one.
-    pub aws_port: u16,
+    /// Address of DynamoDB and Secrets Manager; port 0 takes a free one.
+    pub aws_address: SocketAddr,
     /// Folder that keeps the data; in memory where there is none.
     pub data: Option<PathBuf>,
     /// The deployment's settings.
     pub configuration: Configuration,
     /// The time.
     pub clock: Clock,
+}
+
+impl Options {
+    /// On free ports of 127.0.0.1, with the data in memory.
+    #[must_use]
+    pub fn on_free_ports(configuration: Configuration, clock: Clock) -> Self {
+        Self { port: 0, aws_address: (Ipv4Addr::LOCALHOST, 0).into(), data: None, configuration, clock }
+    }
 }
 
 /// The running stack.
@@ -46,7 +57,7 @@ impl Stack {
     /// If a port is taken, or the folder cannot be written.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let api_listener = server::bind(options.port, "--port").await?;
-        let aws_listener = server::bind(options.aws_port, "--aws-port").await?;
+        let aws_listener = server::bind_to(options.aws_address, "--aws-port").await?;
         let database = aws::open_database(options.data.as_deref())?;
         let secrets = demo::secrets(&options.configuration);
         let aws = aws::LocalAws::start(aws_listener, database, secrets).await?;

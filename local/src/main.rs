@@ -3,7 +3,7 @@
 use clap::Parser;
 use local::{Options, Stack, demo};
 use shared::{clock::Clock, configuration::StorefrontAccess};
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{io, net::Ipv4Addr, path::PathBuf, process::ExitCode};
 
 /// The whole API on one machine, without an AWS account.
 #[derive(Parser)]
@@ -12,9 +12,12 @@ struct Arguments {
     /// Port of the API on 127.0.0.1.
     #[arg(long, default_value_t = 3000)]
     port: u16,
-    /// Port of DynamoDB and Secrets Manager on 127.0.0.1.
+    /// Port of DynamoDB and Secrets Manager.
     #[arg(long, default_value_t = 8000)]
     aws_port: u16,
+    /// Address of DynamoDB and Secrets Manager; 172.17.0.1 lets in the containers of Docker on Linux.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    aws_host: Ipv4Addr,
     /// Folder that keeps the data; without it the data is gone when the program ends.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -30,7 +33,7 @@ async fn main() -> ExitCode {
     shared::logging::start();
     let started = Stack::start(Options {
         port: arguments.port,
-        aws_port: arguments.aws_port,
+        aws_address: (arguments.aws_host, arguments.aws_port).into(),
         data: arguments.data,
         configuration: demo::configuration(arguments.storefront_access),
         clock: Clock::system(),

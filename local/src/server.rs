@@ -1,8 +1,12 @@
-//! An HTTP server on 127.0.0.1 that can be stopped.
+//! An HTTP server that can be stopped.
 
 use axum::Router;
 use shared::error::Error;
-use std::{io, net::Ipv4Addr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
 /// How long open requests have to finish.
@@ -12,10 +16,10 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port cannot be listened on.
-    #[error("cannot listen on 127.0.0.1:{port}: {source}; choose another port with {option}")]
+    #[error("cannot listen on {address}: {source}; choose another port with {option}")]
     Port {
-        /// The port.
-        port: u16,
+        /// Address and port.
+        address: SocketAddr,
         /// The option that sets it.
         option: &'static str,
         /// The system's word.
@@ -50,8 +54,15 @@ pub struct Server {
 /// # Errors
 /// Names the port, and the option that sets it.
 pub async fn bind(port: u16, option: &'static str) -> Result<TcpListener, StartError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-    listener.map_err(|source| StartError::Port { port, option, source })
+    bind_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), option).await
+}
+
+/// Listens on an address of this machine; port 0 takes a free one.
+///
+/// # Errors
+/// As [`bind`].
+pub async fn bind_to(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Port { address, option, source })
 }
 
 impl Server {

@@ -19,7 +19,7 @@ struct Lambda {
 impl Lambda {
     async fn start() -> Self {
         let configuration = demo::configuration(StorefrontAccess::AuthToken);
-        let options = Options { port: 0, aws_port: 0, data: None, configuration, clock: Clock::system() };
+        let options = Options::on_free_ports(configuration, Clock::system());
         let stack = Stack::start(options).await.unwrap();
         let runtime_api = RuntimeApi::start().await.unwrap();
         let binary = Path::new(env!("CARGO_BIN_EXE_create-backend-token"));

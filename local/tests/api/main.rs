@@ -11,6 +11,8 @@ mod auth {
 mod backend {
     pub mod tokens;
 }
+mod deployed;
+mod events;
 mod every_endpoint;
 mod faults;
 mod log;

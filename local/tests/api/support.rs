@@ -1,5 +1,6 @@
 //! A stack for each test, and a client that checks the envelope of every answer.
 
+use crate::deployed::Deployed;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use jsonwebtoken::{EncodingKey, Header};
@@ -13,7 +14,9 @@ use shared::{
 };
 use std::{
     any::Any,
-    env, io,
+    env, fs, io,
+    net::Ipv4Addr,
+    path::PathBuf,
     sync::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -62,20 +65,29 @@ impl io::Write for Log {
 
 /// A clock that tests move.
 #[derive(Clone)]
-pub struct TestClock(Arc<AtomicU64>);
+pub struct TestClock {
+    unix_seconds: Arc<AtomicU64>,
+    /// Where functions of a deployed stack read it.
+    file: Option<PathBuf>,
+}
 
 impl TestClock {
-    pub fn at(unix_seconds: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(unix_seconds)))
+    fn at(unix_seconds: u64, file: Option<PathBuf>) -> Self {
+        let clock = Self { unix_seconds: Arc::new(AtomicU64::new(unix_seconds)), file };
+        clock.advance(0);
+        clock
     }
 
     pub fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::Relaxed);
+        let before = self.unix_seconds.fetch_add(seconds, Ordering::Relaxed);
+        if let Some(file) = &self.file {
+            fs::write(file, (before + seconds).to_string()).unwrap();
+        }
     }
 
     pub fn clock(&self) -> Clock {
-        let seconds = Arc::clone(&self.0);
-        Clock::new(move || seconds.load(Ordering::Relaxed))
+        let unix_seconds = Arc::clone(&self.unix_seconds);
+        Clock::new(move || unix_seconds.load(Ordering::Relaxed))
     }
 }
 
@@ -112,11 +124,18 @@ impl TestStack {
         Self::start_with(Setup { configuration, ..Setup::default() }).await
     }
 
-    /// Uses the embedded DynamoDB, or the AWS at `TEST_AWS_ENDPOINT_URL`.
+    /// Uses the embedded DynamoDB, the AWS at `TEST_AWS_ENDPOINT_URL`, or a deployed stack.
     pub async fn start_with(Setup { configuration, now }: Setup) -> Self {
         LazyLock::force(&LOG);
-        let clock = TestClock::at(now);
-        let (url, sdk_config, configuration, running) = if let Ok(endpoint) = env::var("TEST_AWS_ENDPOINT_URL") {
+        let deployed = Deployed::from_env();
+        let clock = TestClock::at(now, deployed.as_ref().map(|deployed| deployed.clock_file.clone()));
+        let mut http = reqwest::Client::builder();
+        let (url, sdk_config, configuration, running) = if let Some(deployed) = deployed {
+            let (sdk_config, configuration) = deployed.reset(configuration).await;
+            http = http.resolve(&deployed.api_host, (Ipv4Addr::LOCALHOST, 0).into());
+            let url = deployed.aws_url.replace("127.0.0.1", &deployed.api_host);
+            (url, sdk_config, configuration, Box::new(()) as Box<dyn Any>)
+        } else if let Ok(endpoint) = env::var("TEST_AWS_ENDPOINT_URL") {
             let configuration = with_unique_names(configuration);
             let sdk_config = aws::sdk_config(&endpoint).await;
             create_secrets(&sdk_config, &configuration).await;
@@ -126,7 +145,7 @@ impl TestStack {
             (api.url.clone(), sdk_config, configuration, Box::new(api) as Box<dyn Any>)
         } else {
             let clock = clock.clock();
-            let options = Options { port: 0, aws_port: 0, data: None, configuration: configuration.clone(), clock };
+            let options = Options::on_free_ports(configuration.clone(), clock);
             let stack = Stack::start(options).await.unwrap();
             (stack.api.url.clone(), stack.sdk_config.clone(), configuration, Box::new(stack) as Box<dyn Any>)
         };
@@ -136,7 +155,7 @@ impl TestStack {
             sdk_config,
             configuration,
             demo_token: demo::token(),
-            http: reqwest::Client::new(),
+            http: http.build().unwrap(),
             _running: running,
         }
     }
