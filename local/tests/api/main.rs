@@ -24,3 +24,4 @@ mod readme;
 mod rotation;
 mod round_trips;
 mod support;
+mod template;

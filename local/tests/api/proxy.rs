@@ -12,7 +12,7 @@ use axum::{
 use local::{aws, server, server::Server};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -51,6 +51,8 @@ pub struct Proxy {
     secrets: Arc<Mutex<Fault>>,
     /// By name, what is answered instead of the local AWS's secrets.
     replaced_secrets: Arc<Mutex<BTreeMap<&'static str, String>>>,
+    /// Actions and the tables or secrets that they were for, as IAM names the actions.
+    actions: Arc<Mutex<BTreeSet<(String, String)>>>,
     /// How often the keyring was read.
     keyring_reads: Arc<AtomicU64>,
     http: reqwest::Client,
@@ -63,6 +65,7 @@ impl Proxy {
             dynamodb: Arc::new(Mutex::new(Fault::None)),
             secrets: Arc::new(Mutex::new(Fault::None)),
             replaced_secrets: Arc::default(),
+            actions: Arc::default(),
             keyring_reads: Arc::default(),
             http: reqwest::Client::new(),
         };
@@ -86,6 +89,11 @@ impl Proxy {
         self.replaced_secrets.lock().unwrap().insert("app", text.into());
     }
 
+    /// What has been asked of AWS since the last call: actions, and the tables or secrets that they were for.
+    pub fn take_actions(&self) -> BTreeSet<(String, String)> {
+        std::mem::take(&mut *self.actions.lock().unwrap())
+    }
+
     pub fn keyring_reads(&self) -> u64 {
         self.keyring_reads.load(Ordering::Relaxed)
     }
@@ -102,6 +110,7 @@ impl Proxy {
 
 async fn answer(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers["x-amz-target"].to_str().unwrap().to_owned();
+    proxy.actions.lock().unwrap().extend(actions(&target, &serde_json::from_slice(&body).unwrap()));
     let fault = if target.starts_with("secretsmanager") { &proxy.secrets } else { &proxy.dynamodb };
     let is_transaction = target.ends_with("TransactWriteItems");
     let now = {
@@ -139,6 +148,24 @@ async fn answer(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> 
             }
         }
         _ => proxy.forward(&headers, body).await,
+    }
+}
+
+/// The actions that a caller must be allowed, and on what.
+fn actions(target: &str, request: &Value) -> Vec<(String, String)> {
+    let operation = target.rsplit('.').next().unwrap();
+    let on = |item: &Value, key: &str| item[key].as_str().unwrap().to_owned();
+    match operation {
+        "GetSecretValue" => vec![(format!("secretsmanager:{operation}"), on(request, "SecretId"))],
+        "TransactWriteItems" => {
+            let items = request["TransactItems"].as_array().unwrap().iter().flat_map(|item| item.as_object().unwrap());
+            let action = |name: &str| match name {
+                "ConditionCheck" | "Delete" | "Put" | "Update" => format!("dynamodb:{name}Item"),
+                other => panic!("{other}"),
+            };
+            items.map(|(name, item)| (action(name), on(item, "TableName"))).collect()
+        }
+        _ => vec![(format!("dynamodb:{operation}"), on(request, "TableName"))],
     }
 }
 

@@ -1,0 +1,182 @@
+"""A local AWS, the template built and deployed to it, and all of it gone afterwards."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import boto3
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir())
+# What the local AWS does not know: rotation schedules and metric filters.
+PARAMETERS = {"RotationDays": 0, "LoginFailuresThreshold": 0, "ThrottledRequestsThreshold": 0}
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(url, process, log):
+    for _ in range(300):
+        assert process.poll() is None, log.read_text()
+        try:
+            return urllib.request.urlopen(url)
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer: {log.read_text()}")
+
+
+class Aws:
+    def __init__(self, folder):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {
+            **os.environ,
+            "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.url,
+            "SAM_CLI_TELEMETRY": "0",
+        }
+        own = {
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "LAMBDA_EXECUTOR": "local",
+            "TMPDIR": str(folder),
+            "HOME": str(folder),
+        }
+        log = folder / "log"
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                ["ministack"], env={**self.environment, **own}, stdout=output, stderr=output, start_new_session=True
+            )
+        wait_for(f"{self.url}/_ministack/health", self.process, log)
+
+    def stop(self):
+        # Functions that still run too.
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def client(self, service):
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+
+    def sam(self, *arguments):
+        ended = subprocess.run(
+            ["sam", *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    def deploy(self, name, **parameters):
+        overrides = [f"{key}={value}" for key, value in {**PARAMETERS, **parameters}.items()]
+        self.sam("deploy", "--stack-name", name, "--no-progressbar", "--parameter-overrides", *overrides)
+        return Stack(self, name)
+
+
+class Stack:
+    def __init__(self, aws, name):
+        self.aws, self.name = aws, name
+        stack = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        self.api_host = f"{self.outputs['RestApiId']}.execute-api.localhost"
+
+    def call(self, method, path, body=None, **headers):
+        """Status and body of the answer."""
+        data = None if body is None else json.dumps(body).encode()
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(f"{self.aws.url}/api/io{path}", data, headers, method=method)
+        request.add_header("Host", self.api_host)
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        return answer.status, json.loads(answer.read())
+
+    def list(self, token):
+        return self.call("GET", "/backend/tokens", authToken=token)
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory):
+    aws = Aws(tmp_path_factory.mktemp("aws"))
+    yield aws
+    aws.stop()
+
+
+@pytest.fixture(scope="session")
+def built(aws):
+    """The folder of what `sam build` makes."""
+    aws.sam("build")
+    return ROOT / ".aws-sam" / "build"
+
+
+@pytest.fixture(scope="session")
+def stack(aws, built):
+    return aws.deploy("b2b-auth")
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory):
+    """A Docker engine with an image that stands for AWS's, which cannot be pulled without a network."""
+    if shutil.which("dockerd") is None or os.geteuid() != 0:
+        pytest.skip("no Docker engine can be started here")
+    folder = tmp_path_factory.mktemp("docker")
+    running = subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+    if not running:
+        log = folder / "log"
+        with log.open("w") as output:
+            engine = subprocess.Popen(
+                ["dockerd", "--data-root", folder / "data"], stdout=output, stderr=output, start_new_session=True
+            )
+        for _ in range(100):
+            if engine.poll() is not None:
+                pytest.skip(f"no Docker engine runs here: {log.read_text()[-300:]}")
+            if subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
+                break
+            time.sleep(0.2)
+    import_base_image(folder)
+    yield
+    if not running:
+        engine.terminate()
+        engine.wait()
+
+
+def import_base_image(folder):
+    root = folder / "root"
+    libraries = pathlib.Path("/lib/x86_64-linux-gnu")
+    files = {
+        "bin/sh": pathlib.Path("/bin/busybox"),
+        "lib64/ld-linux-x86-64.so.2": pathlib.Path("/lib64/ld-linux-x86-64.so.2"),
+        "etc/ssl/certs/ca-certificates.crt": pathlib.Path("/etc/ssl/certs/ca-certificates.crt"),
+        **{
+            f"lib/x86_64-linux-gnu/{name}": libraries / name
+            for name in ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libnss_files.so.2"]
+        },
+    }
+    for target, source in files.items():
+        if not source.exists():
+            pytest.skip(f"no base image can be made here: {source} is not there")
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, root / target)
+    for name in ["tmp", "var/task", "var/runtime"]:
+        (root / name).mkdir(parents=True)
+    tar = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
+    image = "public.ecr.aws/lambda/provided:al2023-x86_64"
+    subprocess.run(["docker", "import", "-", image], stdin=tar.stdout, check=True, capture_output=True)

@@ -1,0 +1,220 @@
+//! `template.yaml` agrees with `openapi.yaml`, with the local stack, with the envelope and with what the functions do.
+
+use crate::{
+    proxy::behind_proxy,
+    support::{NOW, credentials, current_customer, customer_credentials, platform_jwt},
+};
+use local::gateway::{PREFIXES, ROUTES};
+use serde_json::{Value, json};
+use shared::{envelope::ProxyResponse, error::Error};
+use std::collections::{BTreeMap, BTreeSet};
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// The template's short forms, such as `!Ref A` and `!GetAtt A.B`, are read as their text alone.
+fn template() -> Yaml {
+    YamlLoader::load_from_str(include_str!("../../../template.yaml")).unwrap().remove(0)
+}
+
+fn text(yaml: &Yaml) -> &str {
+    yaml.as_str().unwrap()
+}
+
+fn entries(yaml: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
+    yaml.as_hash().unwrap().iter().map(|(key, value)| (text(key), value))
+}
+
+/// Name of each function in the template, and its own name.
+fn function_names(template: &Yaml) -> BTreeMap<&str, &str> {
+    entries(&template["Resources"])
+        .filter(|(_, resource)| text(&resource["Type"]) == "AWS::Serverless::Function")
+        .map(|(name, resource)| (name, text(&resource["Properties"]["CodeUri"]).strip_prefix("functions/").unwrap()))
+        .collect()
+}
+
+#[test]
+fn routes_are_those_of_the_description_and_of_the_local_stack() {
+    let description = YamlLoader::load_from_str(include_str!("../../../openapi.yaml")).unwrap().remove(0);
+    let described: BTreeSet<_> = entries(&description["paths"])
+        .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
+        .filter(|(_, _, operation)| !operation["operationId"].is_badvalue())
+        .map(|(method, path, operation)| (method.to_uppercase(), path, text(&operation["operationId"])))
+        .collect();
+    let local = ROUTES.iter().map(|(method, path, name)| (method.to_string(), *path, *name)).collect();
+    assert_eq!(described, local);
+
+    let expected: BTreeSet<_> = PREFIXES
+        .iter()
+        .flat_map(|prefix| ROUTES.iter().map(move |(method, path, name)| (prefix, method, path, *name)))
+        .map(|(prefix, method, path, name)| (method.to_string(), format!("{prefix}{path}"), name))
+        .collect();
+    let template = template();
+    let names = function_names(&template);
+    let paths = &template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"];
+    let integrated: BTreeSet<_> = entries(paths)
+        .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
+        .map(|(method, path, operation)| {
+            let uri = text(&operation["x-amazon-apigateway-integration"]["uri"]);
+            let function = uri.split("/functions/${").nth(1).unwrap().split(".Arn}").next().unwrap();
+            (method.to_uppercase(), path.to_owned(), names[function])
+        })
+        .collect();
+    assert_eq!(integrated, expected);
+    let permitted: BTreeSet<_> = names
+        .iter()
+        .flat_map(|(resource, name)| {
+            let events = &template["Resources"][*resource]["Properties"]["Events"];
+            events.as_hash().into_iter().flatten().map(move |(_, event)| (&event["Properties"], *name))
+        })
+        .map(|(event, name)| (text(&event["Method"]).to_owned(), text(&event["Path"]).to_owned(), name))
+        .collect();
+    assert_eq!(permitted, expected);
+}
+
+#[test]
+fn routes_that_hash_passwords_have_the_login_throttle_and_a_whole_processor() {
+    let template = template();
+    let throttled: BTreeSet<_> = template["Resources"]["Api"]["Properties"]["MethodSettings"]
+        .as_vec()
+        .unwrap()
+        .iter()
+        .filter(|settings| settings["ThrottlingRateLimit"].as_str() == Some("LoginsPerSecond"))
+        .map(|settings| {
+            (text(&settings["HttpMethod"]).to_owned(), text(&settings["ResourcePath"])[1..].replace("~1", "/"))
+        })
+        .collect();
+    let hashing: BTreeSet<_> = function_names(&template)
+        .into_keys()
+        .map(|name| &template["Resources"][name]["Properties"])
+        .filter(|function| function["MemorySize"].as_str() == Some("PasswordFunctionMemory"))
+        .flat_map(|function| entries(&function["Events"]).map(|(_, event)| &event["Properties"]))
+        .map(|event| (text(&event["Method"]).to_owned(), text(&event["Path"]).to_owned()))
+        .collect();
+    assert_eq!(throttled, hashing);
+    assert_eq!(throttled.len(), 4);
+}
+
+#[test]
+fn what_the_gateway_answers_by_itself_is_in_the_envelope() {
+    let template = template();
+    let mut kinds = BTreeSet::new();
+    for (kind, response) in entries(&template["Resources"]["Api"]["Properties"]["GatewayResponses"]) {
+        let headers = &response["ResponseParameters"]["Headers"];
+        let header = |name: &str| headers[name].as_str().map(|value| value.trim_matches('\'').to_owned());
+        let body = text(&response["ResponseTemplates"]["application/json"]);
+        check_answer(kind, response["StatusCode"].as_i64().unwrap(), body, header);
+        kinds.insert(kind);
+    }
+    let needed = ["MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "REQUEST_TOO_LARGE", "INTEGRATION_FAILURE"];
+    let needed = [needed.as_slice(), &["INTEGRATION_TIMEOUT", "WAF_FILTERED", "DEFAULT_4XX", "DEFAULT_5XX"]].concat();
+    assert!(needed.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+
+    let web_acl = &template["Resources"]["WebAcl"]["Properties"];
+    for rule in web_acl["Rules"].as_vec().unwrap() {
+        let response = &rule["Action"]["Block"]["CustomResponse"];
+        let headers = response["ResponseHeaders"].as_vec().unwrap();
+        let header = |name: &str| {
+            headers.iter().find(|header| text(&header["Name"]) == name).map(|header| text(&header["Value"]).to_owned())
+        };
+        let body = text(&web_acl["CustomResponseBodies"][text(&response["CustomResponseBodyKey"])]["Content"]);
+        check_answer(text(&rule["Name"]), response["ResponseCode"].as_i64().unwrap(), body, header);
+    }
+}
+
+fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Option<String>) {
+    let answer: Value = serde_json::from_str(body).unwrap();
+    let message = match status {
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found Error",
+        413 => "Request Entity Too Large",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        other => panic!("{kind}: {other} is no status of the contract"),
+    };
+    let err_msg = answer["data"]["errMsg"].as_str().unwrap();
+    let envelope = json!({
+        "code": status, "data": {"errMsg": err_msg}, "meta": {"message": message}, "detail": err_msg,
+    });
+    assert_eq!(answer, envelope, "{kind}");
+    assert_eq!(header("Cache-Control").as_deref(), Some("no-store"), "{kind}");
+    let retry_after = header("Retry-After");
+    assert_eq!(retry_after.is_some(), [429, 503].contains(&status), "{kind}");
+    if let Some(seconds) = retry_after {
+        assert!(err_msg.contains(&format!(" {seconds} second")), "{kind}: {err_msg}");
+    }
+    // The functions say the same.
+    let same = match status {
+        404 => Error::NoSuchRoute,
+        415 => Error::UnsupportedMediaType,
+        500 => Error::Internal(String::new()),
+        503 => Error::Unavailable(String::new()),
+        _ => return,
+    };
+    let same = ProxyResponse::from(&same);
+    assert_eq!(same.body, body, "{kind}");
+    assert_eq!(same.headers.get("Retry-After").map(ToString::to_string), header("Retry-After"), "{kind}");
+}
+
+#[test]
+fn sam_local_sets_all_variables_of_the_functions() {
+    let template = template();
+    let variables: BTreeSet<_> =
+        entries(&template["Globals"]["Function"]["Environment"]["Variables"]).map(|(name, _)| name).collect();
+    let set: Value = serde_json::from_str(include_str!("../../../events/env.json")).unwrap();
+    assert_eq!(variables, set["Parameters"].as_object().unwrap().keys().map(String::as_str).collect());
+}
+
+#[tokio::test]
+async fn each_role_allows_just_what_its_function_does() {
+    let (direct, stack, proxy, server) = behind_proxy().await;
+    let token = direct.demo_token.clone();
+    let template = template();
+    let jwt = platform_jwt(&current_customer(NOW));
+    let mut wrong = credentials("n");
+    wrong["password"] = json!("wrong");
+    for (role, calls) in [
+        (
+            "CreateBackendTokenRole",
+            vec![stack.post("/auth/backend", &credentials("n")), stack.post("/auth/backend", &wrong)],
+        ),
+        ("DeleteBackendTokenRole", vec![stack.delete(&json!({"id": 2}))]),
+        ("ListBackendTokensRole", vec![stack.get("/backend/tokens")]),
+        ("ExchangeCustomerJwtRole", vec![stack.get(&format!("/auth/storefront?jwtToken={jwt}"))]),
+        ("LoginCustomerRole", vec![stack.post("/auth/customers", &customer_credentials())]),
+        ("IssueStorefrontTokenRole", vec![stack.post("/auth/customers/storefront", &json!({"customerId": 313}))]),
+    ] {
+        // Every start reads the keyring, and the counter for a connection.
+        let warm_up = [("secretsmanager:GetSecretValue", "KeyringSecret"), ("dynamodb:GetItem", "TokensTable")];
+        let mut done: BTreeSet<_> = warm_up.map(|(action, on)| (action.to_owned(), on.to_owned())).into();
+        proxy.take_actions();
+        for call in calls {
+            assert_ne!(call.token(&token).send().await.status, 500);
+        }
+        done.extend(proxy.take_actions().into_iter().map(|(action, on)| {
+            let resource = match on.as_str() {
+                on if on.starts_with("tokens") => "TokensTable",
+                on if on.starts_with("directory") => "DirectoryTable",
+                on if on.starts_with("login-attempts") => "LoginAttemptsTable",
+                on if on.starts_with("keyring") => "KeyringSecret",
+                on if on.starts_with("app") => "AppSecret",
+                other => panic!("{other}"),
+            };
+            (action, resource.to_owned())
+        }));
+        let policy = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
+        let allowed: BTreeSet<_> = policy["Statement"]
+            .as_vec()
+            .unwrap()
+            .iter()
+            .flat_map(|statement| {
+                let on = text(&statement["Resource"]).trim_end_matches(".Arn");
+                statement["Action"].as_vec().unwrap().iter().map(move |action| (text(action).to_owned(), on.to_owned()))
+            })
+            .filter(|(action, _)| !action.starts_with("logs:") && !action.starts_with("xray:"))
+            .collect();
+        assert_eq!(allowed, done, "{role}");
+    }
+    drop(server);
+}
