@@ -17,9 +17,8 @@ use axum::{
 use shared::configuration::{Configuration, StorefrontAccess};
 use std::{
     collections::HashMap,
-    io,
     path::Path as FilePath,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -76,11 +75,9 @@ impl RuntimeApi {
         }
     }
 
-    /// Starts a function's binary with the environment that Lambda gives it, and the local AWS at `aws_url`.
-    ///
-    /// # Errors
-    /// If it cannot be started.
-    pub fn spawn(&self, binary: &FilePath, aws_url: &str) -> io::Result<Child> {
+    /// How to start a function's binary with the environment that Lambda gives it, and the local AWS at `aws_url`.
+    #[must_use]
+    pub fn command(&self, binary: &FilePath, aws_url: &str) -> Command {
         let Configuration {
             tokens_table,
             directory_table,
@@ -90,7 +87,8 @@ impl RuntimeApi {
             max_tokens_per_store,
             ..
         } = demo::configuration(StorefrontAccess::AuthToken);
-        Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .env_clear()
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", self.server.url.trim_start_matches("http://")),
@@ -110,8 +108,8 @@ impl RuntimeApi {
                 ("MAX_TOKENS_PER_STORE", &max_tokens_per_store.to_string()),
             ])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
+            .stdout(Stdio::null());
+        command
     }
 }
 

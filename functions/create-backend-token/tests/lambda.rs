@@ -23,7 +23,7 @@ impl Lambda {
         let stack = Stack::start(options).await.unwrap();
         let runtime_api = RuntimeApi::start().await.unwrap();
         let binary = Path::new(env!("CARGO_BIN_EXE_create-backend-token"));
-        let process = runtime_api.spawn(binary, &stack.aws.server.url).unwrap();
+        let process = runtime_api.command(binary, &stack.aws.server.url).spawn().unwrap();
         Self { runtime_api, process, _stack: stack }
     }
 

@@ -1,8 +1,10 @@
-//! Cold and warm times of the functions' release binaries, against loopback.
+//! Cold and warm times of the functions' deployed binaries, against loopback, in clear and with TLS.
 //!
-//! `cargo build --release --workspace && cargo bench -p local`
+//! `sam build && cargo bench -p local`
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program to look at")]
+
+mod tls;
 
 use local::{
     Options, Stack, demo,
@@ -26,14 +28,15 @@ async fn main() {
     let stack = Stack::start(options).await.unwrap();
     let create = binary("create-backend-token");
     let runtime_api = RuntimeApi::start().await.unwrap();
-    let mut process = runtime_api.spawn(&create, &stack.aws.server.url).unwrap();
+    let mut process = runtime_api.command(&create, &stack.aws.server.url).spawn().unwrap();
     for _ in 0..9 {
         invoke(&runtime_api, create_event(), 200).await;
     }
     process.kill().unwrap();
     process.wait().unwrap();
 
-    println!("{:<24} {:>8} {:>12} {:>12} {:>12}", "function", "MiB", "cold", "warm", "warm, CPU");
+    let tls = tls::Terminator::start(&stack.aws.server.url).await;
+    println!("{:<24} {:>6} {:>10} {:>10} {:>10} {:>10}", "function", "MiB", "cold", "cold, TLS", "warm", "warm, CPU");
     for (name, status, event, warm_requests) in [
         ("list-backend-tokens", 200, event(&Value::Null), WARM_REQUESTS),
         ("issue-storefront-token", 200, event(&json!({"customerId": demo::BUYER_ID})), WARM_REQUESTS),
@@ -43,21 +46,29 @@ async fn main() {
         ("login-customer", 200, login_event(), 50),
     ] {
         let binary = binary(name);
-        let mut cold: Vec<Duration> = Vec::new();
+        let mut cold = [Vec::new(), Vec::new()];
+        // In turn, so that whatever else the machine does hits both.
         for _ in 0..COLD_STARTS {
-            let runtime_api = RuntimeApi::start().await.unwrap();
-            let answer = invoke(&runtime_api, event.clone(), status);
-            let started = Instant::now();
-            let mut process = runtime_api.spawn(&binary, &stack.aws.server.url).unwrap();
-            answer.await;
-            cold.push(started.elapsed());
-            process.kill().unwrap();
-            process.wait().unwrap();
+            for (url, times) in [&stack.aws.server.url, &tls.url].into_iter().zip(&mut cold) {
+                let runtime_api = RuntimeApi::start().await.unwrap();
+                let mut command = runtime_api.command(&binary, url);
+                command.env("SSL_CERT_FILE", &tls.certificates);
+                let answer = invoke(&runtime_api, event.clone(), status);
+                let started = Instant::now();
+                let mut process = command.spawn().unwrap();
+                answer.await;
+                times.push(started.elapsed());
+                process.kill().unwrap();
+                process.wait().unwrap();
+            }
         }
-        cold.sort();
+        let [clear, with_tls] = cold.map(|mut times| {
+            times.sort();
+            times[COLD_STARTS / 2]
+        });
 
         let runtime_api = RuntimeApi::start().await.unwrap();
-        let mut process = runtime_api.spawn(&binary, &stack.aws.server.url).unwrap();
+        let mut process = runtime_api.command(&binary, &stack.aws.server.url).spawn().unwrap();
         invoke(&runtime_api, event.clone(), status).await;
         let cpu_before = cpu_time(process.id());
         let mut warm = Vec::new();
@@ -72,8 +83,8 @@ async fn main() {
         process.wait().unwrap();
         #[expect(clippy::cast_precision_loss, reason = "a size to look at")]
         let mebibytes = fs::metadata(&binary).unwrap().len() as f64 / f64::from(1 << 20);
-        let (cold, warm) = (cold[COLD_STARTS / 2], warm[warm.len() / 2]);
-        println!("{name:<24} {mebibytes:>8.1} {:>12} {:>12} {:>12}", show(cold), show(warm), show(cpu));
+        let [clear, with_tls, warm, cpu] = [clear, with_tls, warm[warm.len() / 2], cpu].map(show);
+        println!("{name:<24} {mebibytes:>6.1} {clear:>10} {with_tls:>10} {warm:>10} {cpu:>10}");
     }
     println!(
         "Cold: process start to first answer, median. Warm: one answer, the Runtime API and DynamoDB included, median."
@@ -87,7 +98,7 @@ fn show(time: Duration) -> String {
 
 fn binary(name: &str) -> PathBuf {
     let target = env::var("CARGO_TARGET_DIR").map_or_else(|_| Path::new("..").join("target"), PathBuf::from);
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("release").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("lambda").join(name).join("bootstrap")
 }
 
 /// Hands the event over at once; the future ends with the answer.
