@@ -96,12 +96,12 @@ class Stack:
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         self.api_host = f"{self.outputs['RestApiId']}.execute-api.localhost"
 
-    def call(self, method, path, body=None, **headers):
+    def call(self, method, path, body=None, prefix="/io", **headers):
         """Status and body of the answer."""
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers["Content-Type"] = "application/json"
-        request = urllib.request.Request(f"{self.aws.url}/api/io{path}", data, headers, method=method)
+        request = urllib.request.Request(f"{self.aws.url}/api{prefix}{path}", data, headers, method=method)
         request.add_header("Host", self.api_host)
         try:
             answer = urllib.request.urlopen(request, timeout=60)
@@ -167,7 +167,10 @@ def import_base_image(folder):
         "etc/ssl/certs/ca-certificates.crt": pathlib.Path("/etc/ssl/certs/ca-certificates.crt"),
         **{
             f"lib/x86_64-linux-gnu/{name}": libraries / name
-            for name in ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libnss_files.so.2"]
+            for name in [
+                "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libnss_files.so.2", "libpthread.so.0",
+                "libresolv.so.2", "librt.so.1", "libutil.so.1",
+            ]
         },
     }
     for target, source in files.items():

@@ -37,6 +37,6 @@ def test_event(aws, built, jwt, outcome):
          "--skip-pull-image"],
         cwd=ROOT, env=aws.environment, input=event, capture_output=True, text=True,
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0 and ended.stdout, ended.stderr
     answer = json.loads(ended.stdout)
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (outcome["status"], outcome["status"])
