@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// Seconds after which a secret is read anew.
-const RELOAD_AFTER: u64 = 300;
+pub const RELOAD_AFTER: u64 = 300;
 /// Seconds that must pass between two attempts to read it while a value is at hand.
 const RETRY_AFTER: u64 = 10;
 
@@ -15,7 +15,7 @@ const RETRY_AFTER: u64 = 10;
 pub struct SecretCache<T> {
     client: Client,
     secret_id: String,
-    parse: fn(&str) -> Result<T, Error>,
+    parse: fn(&str) -> Result<T, &'static str>,
     clock: Clock,
     held: Mutex<Option<Held<T>>>,
 }
@@ -27,15 +27,15 @@ struct Held<T> {
 }
 
 impl<T> SecretCache<T> {
-    /// A cache that holds nothing yet. `parse` must not quote a secret that it refuses.
-    pub fn new(client: Client, secret_id: String, parse: fn(&str) -> Result<T, Error>, clock: Clock) -> Self {
+    /// A cache that holds nothing yet. `parse` says what is wrong with a secret that it refuses, without quoting it.
+    pub fn new(client: Client, secret_id: String, parse: fn(&str) -> Result<T, &'static str>, clock: Clock) -> Self {
         Self { client, secret_id, parse, clock, held: Mutex::new(None) }
     }
 
     /// The secret, at most five minutes old unless Secrets Manager is down.
     ///
     /// # Errors
-    /// A fault, or that of `parse`, if there is no value and none can be read.
+    /// [`Error::Unavailable`] or [`Error::Internal`] if there is no value and none can be read.
     pub async fn get(&self) -> Result<Arc<T>, Error> {
         self.get_unless(|held, now| now.abs_diff(held.loaded_at) >= RELOAD_AFTER).await
     }
@@ -75,6 +75,6 @@ impl<T> SecretCache<T> {
         let answer = self.client.get_secret_value().secret_id(&self.secret_id).send().await;
         let answer = answer.map_err(|fault| aws::error("GetSecretValue", &fault))?;
         let secret = answer.secret_string().ok_or_else(|| Error::Internal("the secret is not text".into()))?;
-        (self.parse)(secret)
+        (self.parse)(secret).map_err(|problem| Error::Internal(problem.into()))
     }
 }

@@ -54,7 +54,7 @@ impl Services {
             keyring: SecretCache::new(
                 secrets.clone(),
                 configuration.keyring_secret_id.clone(),
-                |secret| Keyring::parse(secret).map_err(|problem| Error::Internal(problem.into())),
+                Keyring::parse,
                 clock.clone(),
             ),
             tokens: TokenTable::new(dynamodb.clone(), configuration.tokens_table.clone()),

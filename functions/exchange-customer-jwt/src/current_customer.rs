@@ -5,7 +5,6 @@
 use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, de::IgnoredAny};
 use shared::{
-    error::Error,
     jwt::{DAY, check_times, verify},
     keyring::MIN_KEY_BYTES,
 };
@@ -61,12 +60,12 @@ impl App {
     /// Reads `{"clientId": …, "clientSecret": …}`.
     ///
     /// # Errors
-    /// [`Error::AppNotSet`] says what is wrong with the secret, without quoting it.
-    pub fn parse(secret: &str) -> Result<Self, Error> {
-        let secret: AppSecret = serde_json::from_str(secret)
-            .map_err(|_| Error::AppNotSet("the app secret is not of the form {clientId, clientSecret}"))?;
+    /// Says what is wrong with the secret, without quoting it.
+    pub fn parse(secret: &str) -> Result<Self, &'static str> {
+        let secret: AppSecret =
+            serde_json::from_str(secret).map_err(|_| "the app secret is not of the form {clientId, clientSecret}")?;
         if secret.client_id.is_empty() || secret.client_secret.len() < MIN_KEY_BYTES {
-            return Err(Error::AppNotSet("the app secret has no clientId, or a clientSecret of less than 32 bytes"));
+            return Err("the app secret has no clientId, or a clientSecret of less than 32 bytes");
         }
         Ok(Self { client_id: secret.client_id, key: DecodingKey::from_secret(secret.client_secret.as_bytes()) })
     }

@@ -22,7 +22,8 @@ const MAX_JWT: usize = 10_240;
 /// The endpoint.
 pub struct ExchangeCustomerJwt {
     services: Services,
-    app: SecretCache<App>,
+    /// The app, or why it is not set.
+    app: SecretCache<Result<App, &'static str>>,
 }
 
 impl ExchangeCustomerJwt {
@@ -32,19 +33,22 @@ impl ExchangeCustomerJwt {
         let app = SecretCache::new(
             services.secrets.clone(),
             services.configuration.app_secret_id.clone(),
-            App::parse,
+            |secret| Ok(App::parse(secret)),
             services.clock.clone(),
         );
         Self { services, app }
     }
 
     async fn verify(&self, jwt: &str, now: u64) -> Result<CurrentCustomer, Error> {
-        let verified = match self.app.get().await?.verify(jwt, now) {
-            // The app may have a new secret.
-            Err(WRONG_SIGNATURE) => self.app.get_newer().await?.verify(jwt, now),
-            verified => verified,
+        let verify = |app: &Result<App, &'static str>| match app {
+            Ok(app) => app.verify(jwt, now).map_err(Error::InvalidJwtToken),
+            Err(problem) => Err(Error::AppNotSet(problem)),
         };
-        verified.map_err(Error::InvalidJwtToken)
+        match verify(&*self.app.get().await?) {
+            // It may have been set since, or have a new secret.
+            Err(Error::AppNotSet(_) | Error::InvalidJwtToken(WRONG_SIGNATURE)) => verify(&*self.app.get_newer().await?),
+            verified => verified,
+        }
     }
 }
 

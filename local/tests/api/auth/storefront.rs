@@ -213,6 +213,13 @@ async fn until_the_app_is_set_there_is_no_exchange_but_callers_are_checked() {
         stack.get(&path).token("bad").send().await.is_invalid_token();
         stack.get("/auth/storefront").token(&stack.demo_token).send().await.refuses_fields(&["jwtToken"]);
     }
+    let exchange = || stack.get(&path).token(&stack.demo_token).send();
     proxy.set_app_secret(&demo::secrets(&stack.configuration)[&stack.configuration.app_secret_id]);
-    assert_eq!(stack.get(&path).token(&stack.demo_token).send().await.status, 200);
+    assert_eq!(exchange().await.status, 503, "it was read a moment ago");
+    stack.clock.advance(10);
+    assert_eq!(exchange().await.status, 200);
+    // One that is taken back is good for nothing any more.
+    proxy.set_app_secret(r#"{"clientId":"","clientSecret":""}"#);
+    stack.clock.advance(300);
+    assert_eq!(exchange().await.status, 503);
 }
