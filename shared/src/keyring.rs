@@ -20,7 +20,7 @@ pub struct Key {
     pub(crate) decoding: DecodingKey,
 }
 
-/// The secret that holds the keyring: `{"kid": …, "key": …, "previous": [{"kid": …, "key": …}]}`.
+/// The secret that holds the keyring: `{"kid": …, "key": …, "signsFrom": …, "previous": [{"kid": …, "key": …}]}`.
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 pub struct KeyringSecret {
     /// The newest key.
@@ -83,10 +83,10 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// The key that signs at `now`, in Unix seconds: the newest whose time has come.
+    /// The key that signs at `now`, in Unix seconds: the newest whose time has come, or else the oldest.
     #[must_use]
     pub fn signing_key(&self, now: u64) -> &Key {
-        self.keys.iter().find(|key| key.signs_from <= now).unwrap_or(&self.keys[0])
+        self.keys.iter().find(|key| key.signs_from <= now).unwrap_or(&self.keys[self.keys.len() - 1])
     }
 
     /// The key with this id.

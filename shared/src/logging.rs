@@ -16,10 +16,14 @@ pub fn start() {
     }));
 }
 
-/// Lets through the lines of this crate, which logs for the functions too, and of the local stack from `level` on. All
-/// others may only warn: below that the SDK logs whole requests.
+/// Lets through the lines of this crate, which logs for the API's functions, of the rotation and of the local stack from
+/// `level` on. All others may only warn: below that the SDK logs whole requests.
 #[must_use]
 pub fn filter(level: LevelFilter) -> Targets {
     let libraries = level.min(LevelFilter::WARN);
-    Targets::new().with_default(libraries).with_target("shared", level).with_target("local", level)
+    Targets::new()
+        .with_default(libraries)
+        .with_target("shared", level)
+        .with_target("rotate_signing_key", level)
+        .with_target("local", level)
 }

@@ -15,10 +15,12 @@ use shared::{
     clock::Clock,
     error::Error,
     keyring::{KeySecret, Keyring, KeyringSecret},
+    secret_cache::RELOAD_AFTER,
 };
 
-/// Seconds until a new key signs: longer than a warm function keeps a keyring, so that all know the key by then.
-const SIGNS_AFTER: u64 = 600;
+/// Seconds until a new key signs. A function that is warm when the rotation ends knows it after [`RELOAD_AFTER`], which
+/// leaves as long for the rotation itself.
+const SIGNS_AFTER: u64 = 2 * RELOAD_AFTER;
 /// Random bytes of a key.
 const KEY_BYTES: usize = 48;
 
@@ -78,31 +80,28 @@ impl RotateSigningKey {
         Self { client, clock }
     }
 
-    /// Carries out a step, and writes one line about it to the log.
+    /// Carries out a step. The runtime logs why it failed.
     ///
     /// # Errors
-    /// Says why it failed. Nothing was changed then, and the step may be repeated.
+    /// Says why it failed. The step may be repeated.
     pub async fn handle(&self, event: Event) -> Result<(), RotationError> {
-        let result = self.carry_out(&event).await;
-        let (secret, version, step) = (&event.secret_id, &event.client_request_token, event.step);
-        match &result {
-            Ok(()) => tracing::info!(secret, version, ?step, "done"),
-            Err(error) => tracing::error!(secret, version, ?step, cause = %error, "failed"),
-        }
-        result
-    }
-
-    async fn carry_out(&self, event: &Event) -> Result<(), RotationError> {
-        if self.current_version(&event.secret_id).await? == event.client_request_token {
-            // A step that comes again after the rotation has ended.
+        if self.is_finished(&event).await? {
             return Ok(());
         }
         match event.step {
-            Step::CreateSecret => self.create(event).await,
-            Step::SetSecret => Ok(()),
-            Step::TestSecret => self.test(event).await,
-            Step::FinishSecret => self.finish(event).await,
+            Step::CreateSecret => self.create(&event).await?,
+            Step::SetSecret => {}
+            Step::TestSecret => self.test(&event).await?,
+            Step::FinishSecret => {
+                let finished = self.finish(&event).await;
+                // Its answer may have been lost, or the same step at the same time was faster.
+                if finished.is_err() && !self.is_finished(&event).await? {
+                    return finished;
+                }
+            }
         }
+        tracing::info!(version = event.client_request_token, step = ?event.step, "done");
+        Ok(())
     }
 
     async fn create(&self, event: &Event) -> Result<(), RotationError> {
@@ -134,7 +133,7 @@ impl RotateSigningKey {
             // When a schedule is made, Secrets Manager asks for this step alone.
             None => Ok(()),
             Some(new) if new == old => Ok(()),
-            Some(new) => check(&new, &old, &event.client_request_token),
+            Some(new) => self.check(&new, &old, event),
         }
     }
 
@@ -142,7 +141,7 @@ impl RotateSigningKey {
         let new = self.pending(event).await?.ok_or(RotationError::Keyring("there is no new version"))?;
         // Secrets Manager refuses if another version has become the current one since.
         let (tested_against, old) = self.current(event).await?;
-        check(&new, &old, &event.client_request_token)?;
+        self.check(&new, &old, event)?;
         let request = self
             .client
             .update_secret_version_stage()
@@ -154,12 +153,17 @@ impl RotateSigningKey {
         Ok(())
     }
 
-    async fn current_version(&self, secret_id: &str) -> Result<String, RotationError> {
-        let request = self.client.describe_secret().secret_id(secret_id);
+    /// Whether the rotation's version is the current one.
+    async fn is_finished(&self, event: &Event) -> Result<bool, RotationError> {
+        let request = self.client.describe_secret().secret_id(&event.secret_id);
         let secret = request.send().await.map_err(|fault| aws::error("DescribeSecret", &fault))?;
         let versions = secret.version_ids_to_stages.unwrap_or_default();
-        let current = versions.into_iter().find(|(_, stages)| stages.iter().any(|stage| stage == CURRENT));
-        current.map(|(version, _)| version).ok_or(RotationError::Keyring("the secret has no value"))
+        let stages = versions.get(&event.client_request_token);
+        Ok(stages.is_some_and(|stages| stages.iter().any(|stage| stage == CURRENT)))
+    }
+
+    fn check(&self, new: &KeyringSecret, old: &KeyringSecret, event: &Event) -> Result<(), RotationError> {
+        check(new, old, &event.client_request_token, self.clock.now())
     }
 
     /// The current version's id and keyring.
@@ -206,9 +210,9 @@ fn with_new_key(keyring: KeyringSecret, kid: &str, signs_from: u64) -> Result<Ke
     Ok(KeyringSecret { current, previous })
 }
 
-/// Whether `new` may take the place of `old`: the functions can use it, it begins with the key of this rotation, and it
-/// loses none of the keys that tokens are signed with.
-fn check(new: &KeyringSecret, old: &KeyringSecret, kid: &str) -> Result<(), RotationError> {
+/// Whether `new` may take the place of `old`: the functions can use it, it begins with the key of this rotation, it loses
+/// none of the keys that tokens are signed with, and all functions will have read it when its key begins to sign.
+fn check(new: &KeyringSecret, old: &KeyringSecret, kid: &str, now: u64) -> Result<(), RotationError> {
     let text = serde_json::to_string(new).unwrap_or_default();
     Keyring::parse(&text).map_err(RotationError::Keyring)?;
     if new.current.kid != kid {
@@ -219,6 +223,12 @@ fn check(new: &KeyringSecret, old: &KeyringSecret, kid: &str) -> Result<(), Rota
             "the keyring was changed while it was rotated; take AWSPENDING from the new version, and rotate again",
         ));
     }
+    if new.current.signs_from.is_none_or(|signs_from| signs_from < now + RELOAD_AFTER) {
+        return Err(RotationError::Keyring(
+            "the rotation took so long that the new key would sign before all functions know it; take AWSPENDING from the \
+             new version, and rotate again",
+        ));
+    }
     Ok(())
 }
 
@@ -227,7 +237,7 @@ mod tests {
     use super::*;
 
     fn key(kid: &str) -> KeySecret {
-        KeySecret { kid: kid.into(), key: format!("{kid}-key-of-more-than-32-characters"), signs_from: None }
+        KeySecret { kid: kid.into(), key: format!("{kid}-key-of-more-than-32-characters"), signs_from: Some(1000) }
     }
 
     fn keyring(kids: &[&str]) -> KeyringSecret {
@@ -241,12 +251,16 @@ mod tests {
         assert_eq!((new.current.kid.as_str(), new.current.signs_from), ("c", Some(700)));
         assert_eq!(new.current.key.len(), 64);
         assert_ne!(new.current.key, with_new_key(old.clone(), "c", 700).unwrap().current.key);
-        assert!(check(&new, &old, "c").is_ok());
+        for (now, is_ok) in [(100, true), (400, true), (401, false), (800, false)] {
+            assert_eq!(check(&new, &old, "c", now).is_ok(), is_ok, "{now}");
+        }
     }
 
     #[test]
     fn a_version_that_would_lose_a_key_or_is_not_this_rotations_is_refused() {
         let old = keyring(&["b", "a"]);
+        let good = keyring(&["c", "b", "a"]);
+        assert!(check(&good, &old, "c", 0).is_ok());
         for (new, kid) in [
             (keyring(&["c", "b"]), "c"),
             (keyring(&["c", "a", "b"]), "c"),
@@ -258,7 +272,7 @@ mod tests {
                 "c",
             ),
         ] {
-            assert!(check(&new, &old, kid).is_err(), "{kid}");
+            assert!(check(&new, &old, kid, 0).is_err(), "{kid}");
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
 };
 use local::demo;
 use serde_json::{Value, json};
+use shared::secret_cache::RELOAD_AFTER;
 
 fn demo_key() -> Value {
     let configuration = Setup::default().configuration;
@@ -105,7 +106,7 @@ async fn a_rotation_in_the_middle_of_traffic_refuses_nothing() {
     let (_direct, stack, proxy, server) = behind_proxy().await;
     // What rotate-signing-key makes: a key that signs after all have had time to read it.
     let mut keyring = rotated();
-    keyring["signsFrom"] = json!(stack.clock.clock().now() + 600);
+    keyring["signsFrom"] = json!(stack.clock.clock().now() + 2 * RELOAD_AFTER);
     let (mut warm, mut tokens) = (vec![stack], Vec::new());
     for second in (0..1200).step_by(120) {
         if second == 120 {
