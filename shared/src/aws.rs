@@ -3,6 +3,10 @@
 use crate::error::Error;
 use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
 use std::{error::Error as StdError, time::Duration};
 
 /// Longest wait for one attempt, a connection included.
@@ -18,7 +22,12 @@ pub fn config() -> ConfigLoader {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_millis(500));
-    aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts()).retry_config(retries)
+    // One for all clients: each of its own would read the system's certificates again.
+    let http_client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client)
+        .timeout_config(timeouts())
+        .retry_config(retries)
 }
 
 /// What is down must be answered before the function's own time is up.
