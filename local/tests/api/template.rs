@@ -71,7 +71,7 @@ fn routes_are_those_of_the_description_and_of_the_local_stack() {
 }
 
 #[test]
-fn routes_that_hash_passwords_have_the_login_throttle_and_a_whole_processor() {
+fn routes_that_hash_passwords_have_the_login_throttle() {
     let template = template();
     let throttled: BTreeSet<_> = template["Resources"]["Api"]["Properties"]["MethodSettings"]
         .as_vec()
@@ -155,6 +155,46 @@ fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Op
     let same = ProxyResponse::from(&same);
     assert_eq!(same.body, body, "{kind}");
     assert_eq!(same.headers.get("Retry-After").map(ToString::to_string), header("Retry-After"), "{kind}");
+}
+
+#[test]
+fn what_a_mistake_could_destroy_is_kept() {
+    let template = template();
+    let mut kept = 0;
+    for (name, resource) in entries(&template["Resources"]) {
+        let kind = text(&resource["Type"]);
+        if ["AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"].contains(&kind) {
+            for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+                assert_eq!(resource[policy].as_str(), Some("Retain"), "{name}");
+            }
+            kept += 1;
+        }
+        if kind == "AWS::DynamoDB::Table" {
+            let table = &resource["Properties"];
+            assert_eq!(table["DeletionProtectionEnabled"].as_bool(), Some(true), "{name}");
+            let recovery = &table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"];
+            assert_eq!(recovery.as_bool(), Some(true), "{name}");
+        }
+    }
+    assert_eq!(kept, 5);
+}
+
+#[test]
+fn the_login_alarm_counts_what_the_functions_log_of_a_failed_login() {
+    let template = template();
+    for (filter, error) in [
+        ("CreateBackendTokenFailures", Error::IncorrectCredentials),
+        ("LoginCustomerFailures", Error::CustomerAuthFailed),
+    ] {
+        let pattern = text(&template["Resources"][filter]["Properties"]["FilterPattern"]);
+        let status = Error::TooManyFailedLogins { retry_after: 1 }.status().0;
+        let beginning = pattern
+            .strip_prefix(&format!("{{ $.status = {status} || $.error = \""))
+            .and_then(|rest| rest.strip_suffix("\" }"))
+            .unwrap();
+        let said = error.to_string();
+        assert!(beginning == said || said.starts_with(beginning.strip_suffix('*').unwrap()), "{pattern}");
+    }
 }
 
 #[test]
