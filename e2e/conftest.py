@@ -30,7 +30,7 @@ def wait_for(url, process, log):
     for _ in range(300):
         assert process.poll() is None, log.read_text()
         try:
-            return urllib.request.urlopen(url)
+            return urllib.request.urlopen(url, timeout=5)
         except OSError:
             time.sleep(0.1)
     raise AssertionError(f"{url} does not answer: {log.read_text()}")
@@ -61,7 +61,11 @@ class Aws:
             self.process = subprocess.Popen(
                 ["ministack"], env={**self.environment, **own}, stdout=output, stderr=output, start_new_session=True
             )
-        wait_for(f"{self.url}/_ministack/health", self.process, log)
+        try:
+            wait_for(f"{self.url}/_ministack/health", self.process, log)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self):
         # Functions that still run too.
@@ -85,7 +89,8 @@ class Aws:
 
     def deploy(self, name, **parameters):
         overrides = [f"{key}={value}" for key, value in {**PARAMETERS, **parameters}.items()]
-        self.sam("deploy", "--stack-name", name, "--no-progressbar", "--parameter-overrides", *overrides)
+        arguments = ["--stack-name", name, "--region", "us-east-1", "--no-progressbar"]
+        self.sam("deploy", *arguments, "--parameter-overrides", *overrides)
         return Stack(self, name)
 
 
@@ -138,22 +143,25 @@ def docker(tmp_path_factory):
     if shutil.which("dockerd") is None or os.geteuid() != 0:
         pytest.skip("no Docker engine can be started here")
     folder = tmp_path_factory.mktemp("docker")
-    running = subprocess.run(["docker", "info"], capture_output=True).returncode == 0
-    if not running:
-        log = folder / "log"
-        with log.open("w") as output:
-            engine = subprocess.Popen(
-                ["dockerd", "--data-root", folder / "data"], stdout=output, stderr=output, start_new_session=True
-            )
+    if subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
+        # Somebody's own, which has or can get the real image.
+        yield
+        return
+    log = folder / "log"
+    with log.open("w") as output:
+        engine = subprocess.Popen(
+            ["dockerd", "--data-root", folder / "data"], stdout=output, stderr=output, start_new_session=True
+        )
+    try:
         for _ in range(100):
             if engine.poll() is not None:
                 pytest.skip(f"no Docker engine runs here: {log.read_text()[-300:]}")
             if subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
                 break
             time.sleep(0.2)
-    import_base_image(folder)
-    yield
-    if not running:
+        import_base_image(folder)
+        yield
+    finally:
         engine.terminate()
         engine.wait()
 
@@ -180,6 +188,7 @@ def import_base_image(folder):
         shutil.copy(source, root / target)
     for name in ["tmp", "var/task", "var/runtime"]:
         (root / name).mkdir(parents=True)
-    tar = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
+    archive = folder / "root.tar"
+    subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
     image = "public.ecr.aws/lambda/provided:al2023-x86_64"
-    subprocess.run(["docker", "import", "-", image], stdin=tar.stdout, check=True, capture_output=True)
+    subprocess.run(["docker", "import", archive, image], check=True, capture_output=True)

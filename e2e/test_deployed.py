@@ -72,6 +72,7 @@ def test_exchange_says_that_the_app_is_not_set(stack, token):
 
 
 def test_rotation_keeps_every_token_good(stack, token):
+    """In what the secret holds: the local AWS keeps no function warm."""
     secrets, secret = stack.aws.client("secretsmanager"), stack.outputs["KeyringSecretArn"]
     tokens = [token]
     for _ in range(2):
@@ -147,9 +148,9 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, tmp_path):
         return int(re.search(r"(\d+) passed; 0 failed", said).group(1))
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        passed = sum(pool.map(run, stacks, shards))
-    print(f"{passed} tests")
-    assert passed >= 50
+        passed = list(pool.map(run, stacks, shards))
+    print(passed)
+    assert all(passed)
 
 
 def cargo_test(arguments, aws, **environment):

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 
 import pytest
 from conftest import ROOT
@@ -23,6 +24,7 @@ def jwt(docker, tmp_path_factory):
     try:
         while "Ctrl-C" not in log.read_text():
             assert local.poll() is None, log.read_text()
+            time.sleep(0.1)
         yield re.search(r"JWT=(\S+)", log.read_text()).group(1)
     finally:
         local.terminate()

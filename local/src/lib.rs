@@ -1,6 +1,6 @@
 //! The whole stack on one machine, in one process.
 //!
-//! Two HTTP servers on 127.0.0.1: one stands for API Gateway and calls the functions with the events that API Gateway
+//! Two HTTP servers, on 127.0.0.1 unless told otherwise: one stands for API Gateway and calls the functions with the events that API Gateway
 //! sends; one stands for AWS, with DynamoDB (embedded) and the one call of Secrets Manager that the functions make.
 
 pub mod aws;
@@ -57,7 +57,7 @@ impl Stack {
     /// If a port is taken, or the folder cannot be written.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let api_listener = server::bind(options.port, "--port").await?;
-        let aws_listener = server::bind_to(options.aws_address, "--aws-port").await?;
+        let aws_listener = server::bind_to(options.aws_address, "--aws-host or --aws-port").await?;
         let database = aws::open_database(options.data.as_deref())?;
         let secrets = demo::secrets(&options.configuration);
         let aws = aws::LocalAws::start(aws_listener, database, secrets).await?;

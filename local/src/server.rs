@@ -16,7 +16,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another port with {option}")]
+    #[error("cannot listen on {address}: {source}; choose another with {option}")]
     Port {
         /// Address and port.
         address: SocketAddr,

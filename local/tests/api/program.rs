@@ -120,8 +120,8 @@ fn fails_with_one_line(arguments: &[&str], says: &str) {
 fn a_busy_port_is_one_clear_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    fails_with_one_line(&["--port", &port, "--aws-port", "0"], "choose another port with --port");
-    fails_with_one_line(&["--port", "0", "--aws-port", &port], "choose another port with --aws-port");
+    fails_with_one_line(&["--port", &port, "--aws-port", "0"], "choose another with --port");
+    fails_with_one_line(&["--port", "0", "--aws-port", &port], "choose another with --aws-host or --aws-port");
 }
 
 #[test]
