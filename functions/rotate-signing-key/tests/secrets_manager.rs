@@ -1,6 +1,6 @@
 //! The steps against a Secrets Manager, each repeated and interrupted.
 //!
-//! `TEST_AWS_ENDPOINT_URL` says where one is, such as moto: the local stack's answers only what the other functions ask.
+//! `TEST_AWS_ENDPOINT_URL` says where one is, such as moto: the local stack answers only what the other functions ask.
 
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
@@ -104,6 +104,33 @@ async fn every_step_may_be_repeated_at_any_time_after_it() {
         rotations.step(1, step).await.unwrap();
     }
     assert_eq!(rotations.kids().await, [token(1), "initial".into()]);
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn the_same_step_twice_at_the_same_time_is_one() {
+    let rotations = Rotations::new().await;
+    for step in STEPS {
+        let (one, other) = tokio::join!(rotations.step(1, step), rotations.step(1, step));
+        assert_eq!((one, other), (Ok(()), Ok(())), "{step:?}");
+    }
+    assert_eq!(rotations.kids().await, [token(1), "initial".into()]);
+}
+
+#[tokio::test]
+#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
+async fn steps_that_come_after_the_next_rotation_change_nothing() {
+    let rotations = Rotations::new().await;
+    for rotation in [1, 2] {
+        for step in STEPS {
+            rotations.step(rotation, step).await.unwrap();
+        }
+    }
+    for step in STEPS {
+        // Whether one fails depends on what it finds.
+        let _ = rotations.step(1, step).await;
+        assert_eq!(rotations.kids().await, [token(2), token(1), "initial".into()], "{step:?}");
+    }
 }
 
 #[tokio::test]
