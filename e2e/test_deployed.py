@@ -118,11 +118,13 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, tmp_path):
     cargo_test(["--test", "api", "--no-run"], aws)
     shards = [["auth::backend::"], ["auth::customers", "auth::storefront"], ["every_endpoint::"],
               ["backend::tokens::", "published_page", "readme"]]
-    # Left out: the gateway's own answers, which the local AWS does not render; faults, which need a proxy before AWS;
-    # equal times, parallel guesses and hundreds of calls, for which it is too slow; what counts every attempt, because an
-    # answer that comes late is asked for again, and the attempt counted again.
+    # Left out: the gateway's own answers, which the local AWS does not render; headers sent twice and bodies that are not
+    # UTF-8, which it does not pass on as API Gateway does; faults, which need a proxy before AWS; equal times, parallel
+    # guesses and hundreds of calls, for which it is too slow; what counts every attempt, because an answer that comes late
+    # is asked for again, and the attempt counted again.
     skips = [
-        "what_is_no_endpoint", "until_the_app", "same_time", "parallel", "any_json_type",
+        "what_is_no_endpoint", "stand_twice", "bodies_that_cannot_be_read", "until_the_app", "same_time", "parallel",
+        "any_json_type",
         "after_ten_failures", "a_successful_login_clears", "attempts_spread", "does_not_clear_the_count",
     ]
     stacks = [aws.deploy(f"behaviour-{number}") for number in range(len(shards))]
