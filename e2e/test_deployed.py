@@ -111,7 +111,7 @@ def test_update_in_place_keeps_tokens_and_changes_settings(stack, token):
 
 
 def test_behaviour_is_that_of_the_local_stack(aws, built, tmp_path):
-    """The tests of `cargo test`, in four stacks at a time: the local AWS takes half a second for each call."""
+    """The tests of `cargo test`, in two stacks at a time: the local AWS takes half a second for each call."""
     library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
         pytest.skip("libfaketime is not there")
@@ -149,7 +149,7 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, tmp_path):
         said = cargo_test(arguments, aws, TEST_DEPLOYED_STACK=str(description))
         return int(re.search(r"(\d+) passed; 0 failed", said).group(1))
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         passed = list(pool.map(run, stacks, shards))
     print(passed)
     assert all(passed)
