@@ -65,8 +65,16 @@ impl Keyring {
     /// # Errors
     /// Says what is wrong with the secret, without quoting it.
     pub fn parse(secret: &str) -> Result<Self, &'static str> {
+        Self::new(&KeyringSecret::parse(secret)?)
+    }
+
+    /// The keys of the secret.
+    ///
+    /// # Errors
+    /// Says what is wrong with the secret, without quoting it.
+    pub fn new(secret: &KeyringSecret) -> Result<Self, &'static str> {
         let mut keys: Vec<Key> = Vec::new();
-        for KeySecret { kid, key, signs_from } in KeyringSecret::parse(secret)?.keys() {
+        for KeySecret { kid, key, signs_from } in secret.keys() {
             if key.len() < MIN_KEY_BYTES {
                 return Err("the keyring secret has a key of less than 32 bytes");
             }

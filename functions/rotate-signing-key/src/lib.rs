@@ -213,8 +213,7 @@ fn with_new_key(keyring: KeyringSecret, kid: &str, signs_from: u64) -> Result<Ke
 /// Whether `new` may take the place of `old`: the functions can use it, it begins with the key of this rotation, it loses
 /// none of the keys that tokens are signed with, and all functions will have read it when its key begins to sign.
 fn check(new: &KeyringSecret, old: &KeyringSecret, kid: &str, now: u64) -> Result<(), RotationError> {
-    let text = serde_json::to_string(new).unwrap_or_default();
-    Keyring::parse(&text).map_err(RotationError::Keyring)?;
+    Keyring::new(new).map_err(RotationError::Keyring)?;
     if new.current.kid != kid {
         return Err(RotationError::Keyring("the new version does not begin with the key of this rotation"));
     }

@@ -44,6 +44,12 @@ impl Rotations {
         self.function.handle(event).await.map_err(|error| error.to_string())
     }
 
+    async fn rotate(&self, rotation: u32) {
+        for step in STEPS {
+            self.step(rotation, step).await.unwrap();
+        }
+    }
+
     async fn current(&self) -> KeyringSecret {
         // The stage is AWS's default, but moto's is the first version.
         let request = self.client.get_secret_value().secret_id(&self.secret_id).version_stage("AWSCURRENT");
@@ -74,9 +80,7 @@ async fn rotations_follow_each_other_and_no_key_is_lost() {
     let rotations = Rotations::new().await;
     let first = rotations.current().await.current;
     for rotation in 1..=3 {
-        for step in STEPS {
-            rotations.step(rotation, step).await.unwrap();
-        }
+        rotations.rotate(rotation).await;
     }
     assert_eq!(rotations.kids().await, [token(3), token(2), token(1), "initial".into()]);
     let keyring = rotations.current().await;
@@ -100,9 +104,7 @@ async fn every_step_may_be_repeated_at_any_time_after_it() {
         assert!(*key.get_or_insert(pending.current.clone()) == pending.current, "the key changed on the way");
     }
     assert_eq!(rotations.kids().await, [token(1), "initial".into()]);
-    for step in STEPS {
-        rotations.step(1, step).await.unwrap();
-    }
+    rotations.rotate(1).await;
     assert_eq!(rotations.kids().await, [token(1), "initial".into()]);
 }
 
@@ -122,9 +124,7 @@ async fn the_same_step_twice_at_the_same_time_is_one() {
 async fn steps_that_come_after_the_next_rotation_change_nothing() {
     let rotations = Rotations::new().await;
     for rotation in [1, 2] {
-        for step in STEPS {
-            rotations.step(rotation, step).await.unwrap();
-        }
+        rotations.rotate(rotation).await;
     }
     for step in STEPS {
         // Whether one fails depends on what it finds.
@@ -143,9 +143,7 @@ async fn a_rotation_that_was_given_up_leaves_the_keyring_as_it_was_for_the_next(
         }
         assert_eq!(rotations.kids().await, ["initial"]);
     }
-    for step in STEPS {
-        rotations.step(3, step).await.unwrap();
-    }
+    rotations.rotate(3).await;
     assert_eq!(rotations.kids().await, [token(3), "initial".into()]);
 }
 
@@ -169,9 +167,7 @@ async fn a_step_out_of_turn_changes_nothing() {
 #[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn what_an_operator_changes_during_a_rotation_is_not_undone() {
     let rotations = Rotations::new().await;
-    for step in STEPS {
-        rotations.step(1, step).await.unwrap();
-    }
+    rotations.rotate(1).await;
     rotations.step(2, Step::CreateSecret).await.unwrap();
     let mut retired = rotations.current().await;
     retired.previous.clear();

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// The template's short forms, such as `!Ref A` and `!GetAtt A.B`, are read as their text alone.
-fn template() -> Yaml {
+pub fn template() -> Yaml {
     YamlLoader::load_from_str(include_str!("../../../template.yaml")).unwrap().remove(0)
 }
 
@@ -19,12 +19,12 @@ fn text(yaml: &Yaml) -> &str {
     yaml.as_str().unwrap()
 }
 
-fn entries(yaml: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
+pub fn entries(yaml: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
     yaml.as_hash().unwrap().iter().map(|(key, value)| (text(key), value))
 }
 
 /// Name of each function in the template, and its own name.
-fn function_names(template: &Yaml) -> BTreeMap<&str, &str> {
+pub fn function_names(template: &Yaml) -> BTreeMap<&str, &str> {
     entries(&template["Resources"])
         .filter(|(_, resource)| text(&resource["Type"]) == "AWS::Serverless::Function")
         .map(|(name, resource)| (name, text(&resource["Properties"]["CodeUri"]).strip_prefix("functions/").unwrap()))
