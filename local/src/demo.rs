@@ -104,6 +104,7 @@ fn token_record() -> TokenRecord {
         iat: TOKEN_IAT,
         nbf: None,
         exp: None,
+        last_used_at: None,
     }
 }
 
@@ -180,7 +181,8 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
     for (store_hash, customer_id, email) in
         [(STORE, BUYER_ID, BUYER_EMAIL), (OTHER_STORE, OTHER_BUYER_ID, OTHER_BUYER_EMAIL)]
     {
-        let customer = Customer { customer_id, email: email.into(), channels: vec![1], active: true };
+        let customer =
+            Customer { customer_id, email: email.into(), channels: vec![1], active: true, tokens_valid_after: None };
         let login = CustomerLogin { customer, password_hash: password::hash(&BUYER_PASSWORD.into())? };
         directory.put_customer(store_hash, &login).await?;
     }
@@ -190,6 +192,6 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
         tokens.create(STORE, token_record(), counter, configuration.max_tokens_per_store).await?;
     }
     // The other store comes last: it says that all is there.
-    directory.put_store(STORE, &Store { channels: vec![1, 2] }).await?;
-    directory.put_store(OTHER_STORE, &Store { channels: vec![1] }).await
+    directory.put_store(STORE, &Store { channels: vec![1, 2], created_at: 0 }).await?;
+    directory.put_store(OTHER_STORE, &Store { channels: vec![1], created_at: 0 }).await
 }

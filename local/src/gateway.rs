@@ -25,6 +25,7 @@ use shared::{
     envelope::ProxyResponse,
     error::Error,
     lambda::{Function, answer},
+    last_uses::LastUses,
     services::Services,
 };
 use std::{error::Error as StdError, io, sync::Arc};
@@ -55,6 +56,7 @@ pub struct Functions {
     exchange_customer_jwt: ExchangeCustomerJwt,
     login_customer: LoginCustomer,
     issue_storefront_token: IssueStorefrontToken,
+    last_uses: Arc<LastUses>,
 }
 
 /// Serves the API, with functions that speak to the AWS of `sdk_config`.
@@ -95,6 +97,8 @@ async fn openapi() -> impl IntoResponse {
 async fn serve(State(functions): State<Arc<Functions>>, request: Request) -> Response {
     let request_id = format!("{:016x}", fastrand::u64(..));
     let answer = functions.serve(request, &request_id).await;
+    // As a function does once its answer is sent.
+    tokio::spawn(async move { functions.last_uses.write().await });
     http_response(answer.unwrap_or_else(|error| ProxyResponse::from(&error)), &request_id)
 }
 
@@ -107,7 +111,9 @@ impl Functions {
         configuration: &Configuration,
         clock: &Clock,
     ) -> Self {
-        let services = || Services::new(dynamodb, secrets.clone(), configuration.clone(), clock.clone());
+        let new = || Services::new(dynamodb, secrets.clone(), configuration.clone(), clock.clone());
+        let last_uses = new().last_uses;
+        let services = || Services { last_uses: Arc::clone(&last_uses), ..new() };
         Self {
             create_backend_token: CreateBackendToken::new(services()),
             delete_backend_token: DeleteBackendToken::new(services()),
@@ -115,6 +121,7 @@ impl Functions {
             exchange_customer_jwt: ExchangeCustomerJwt::new(services()),
             login_customer: LoginCustomer::new(services()),
             issue_storefront_token: IssueStorefrontToken::new(services()),
+            last_uses: Arc::clone(&last_uses),
         }
     }
 

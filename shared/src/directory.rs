@@ -1,27 +1,42 @@
-//! The table of stores, backend users and customers.
+//! The table of stores, backend users, customers and API accounts.
 //!
 //! What answers requests only reads it. A customer has two items, one found by e-mail with the password hash and one found
-//! by id without; they are written in one transaction.
+//! by id without; they are written in one transaction. A store has two as well, its own and one in the list of all stores.
 
 use crate::{
     aws,
-    dynamodb::{built, email_key, get, key, to_item},
+    caller::UnconfirmedCaller,
+    dynamodb::{built, email_key, get, key, string, to_item},
     error::Error,
 };
 use aws_sdk_dynamodb::{
     Client,
-    types::{Put, TransactWriteItem},
+    types::{ConditionCheck, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem},
 };
 use serde::{Deserialize, Serialize};
 
 /// The platform's first channel, which requests mean that name none.
 pub const DEFAULT_CHANNEL: u64 = 1;
 
+/// Partition of the list of all stores, whose sort keys are their hashes. No store can have this hash.
+pub const STORES: &str = "#STORES";
+/// Sort key of a store.
+pub const STORE: &str = "STORE";
+/// What the sort keys of all backend users begin with.
+pub const USERS: &str = "USER#";
+/// What the sort keys of all customers by e-mail begin with.
+pub const CUSTOMER_EMAILS: &str = "CUSTOMER_EMAIL#";
+/// What the sort keys of all API accounts begin with.
+pub const API_ACCOUNTS: &str = "API_ACCOUNT#";
+
 /// A store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Store {
     /// Ids of its channels.
     pub channels: Vec<u64>,
+    /// When it was made, in Unix seconds: storefront tokens from before were those of another store of the same hash.
+    #[serde(default)]
+    pub created_at: u64,
 }
 
 /// What a backend user may do.
@@ -69,6 +84,9 @@ pub struct Customer {
     pub channels: Vec<u64>,
     /// A customer who is not active gets no token.
     pub active: bool,
+    /// Storefront tokens that were issued until then, in Unix seconds, are void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_valid_after: Option<u64>,
 }
 
 impl Customer {
@@ -76,6 +94,19 @@ impl Customer {
     #[must_use]
     pub fn may_use(&self, channel_id: u64) -> bool {
         self.active && self.channels.contains(&channel_id)
+    }
+
+    /// Whether what was issued then, in Unix seconds, has not been revoked since. What was issued in the very second of the
+    /// revocation has.
+    #[must_use]
+    pub fn accepts_issued_at(&self, iat: u64) -> bool {
+        self.tokens_valid_after.is_none_or(|revoked| iat > revoked)
+    }
+
+    /// What is left of a customer who has been removed, so that the tokens issued before stay void.
+    #[must_use]
+    pub fn removed(customer_id: u64, now: u64) -> Self {
+        Self { customer_id, email: String::new(), channels: Vec::new(), active: false, tokens_valid_after: Some(now) }
     }
 }
 
@@ -87,6 +118,35 @@ pub struct CustomerLogin {
     pub customer: Customer,
     /// argon2id, as a PHC string.
     pub password_hash: String,
+}
+
+/// What an API account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// List the server-to-server tokens.
+    Read,
+    /// Everything.
+    Modify,
+}
+
+impl Scope {
+    /// Whether an account of this scope may make a call that needs the other.
+    #[must_use]
+    pub fn allows(self, needed: Self) -> bool {
+        self == Self::Modify || needed == Self::Read
+    }
+}
+
+/// A store-level API account. Its access token is kept as its SHA-256, in the key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiAccount {
+    /// The name that its maker gave it.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// When it was made, in Unix seconds.
+    pub created_at: u64,
 }
 
 /// The table.
@@ -134,12 +194,51 @@ impl Directory {
         get(&self.client, &self.table, key(store_hash, customer_key(customer_id))).await
     }
 
+    /// The API account whose access token has this SHA-256.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn api_account(&self, store_hash: &str, sha256: &str) -> Result<Option<ApiAccount>, Error> {
+        get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await
+    }
+
+    /// In a transaction, that the caller has an API account that may do what the call needs.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub fn api_account_check(&self, caller: &UnconfirmedCaller, sha256: &str) -> Result<TransactWriteItem, Error> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(&caller.store_hash, api_account_key(sha256))))
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let check = match caller.needs {
+            Scope::Read => check.condition_expression("attribute_exists(pk)"),
+            Scope::Modify => check
+                .condition_expression("#scope = :modify")
+                .expression_attribute_names("#scope", "scope")
+                .expression_attribute_values(":modify", string("modify")),
+        };
+        Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
+    }
+
     /// Writes a store, over one that is there.
     ///
     /// # Errors
     /// Only faults.
     pub async fn put_store(&self, store_hash: &str, store: &Store) -> Result<(), Error> {
-        self.put(vec![self.item(store_hash, STORE.into(), store)?]).await
+        self.put(vec![
+            self.item(store_hash, STORE.into(), store)?,
+            self.item(STORES, store_hash.into(), &NoAttributes {})?,
+        ])
+        .await
+    }
+
+    /// Writes an API account, whose access token has this SHA-256.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn put_api_account(&self, store_hash: &str, sha256: &str, account: &ApiAccount) -> Result<(), Error> {
+        self.put(vec![self.item(store_hash, api_account_key(sha256), account)?]).await
     }
 
     /// Writes a backend user, over one of the same e-mail.
@@ -173,16 +272,29 @@ impl Directory {
     }
 }
 
-const STORE: &str = "STORE";
+#[derive(Serialize)]
+struct NoAttributes {}
 
-fn user_key(email: &str) -> String {
-    format!("USER#{}", email_key(email))
+/// Sort key of a backend user.
+#[must_use]
+pub fn user_key(email: &str) -> String {
+    format!("{USERS}{}", email_key(email))
 }
 
-fn customer_email_key(email: &str) -> String {
-    format!("CUSTOMER_EMAIL#{}", email_key(email))
+/// Sort key of a customer's item that holds the password hash.
+#[must_use]
+pub fn customer_email_key(email: &str) -> String {
+    format!("{CUSTOMER_EMAILS}{}", email_key(email))
 }
 
-fn customer_key(customer_id: u64) -> String {
+/// Sort key of a customer's item that does not.
+#[must_use]
+pub fn customer_key(customer_id: u64) -> String {
     format!("CUSTOMER#{customer_id:020}")
+}
+
+/// Sort key of an API account. In the table of tokens the same key holds when it was last used.
+#[must_use]
+pub fn api_account_key(sha256: &str) -> String {
+    format!("{API_ACCOUNTS}{sha256}")
 }

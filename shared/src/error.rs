@@ -36,6 +36,9 @@ pub enum Error {
     /// A valid token of one store in a request that names another.
     #[error("The token belongs to another store than the one that the request names.")]
     OtherStore,
+    /// The credentials are good, but not for this.
+    #[error("The API account may only list tokens: its scope is read, and this needs modify.")]
+    ScopeTooNarrow,
     /// No token of the store has the given id (and name, and e-mail).
     #[error("No matching token was found.")]
     NoSuchToken,
@@ -88,7 +91,7 @@ impl Error {
             Self::NoCredentials | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
                 return (401, self.to_string().into());
             }
-            Self::OtherStore => (403, "Forbidden"),
+            Self::OtherStore | Self::ScopeTooNarrow => (403, "Forbidden"),
             Self::NoSuchToken | Self::NoSuchCustomer | Self::NoSuchRoute => (404, "Not Found Error"),
             Self::TooLarge(_) => (413, "Request Entity Too Large"),
             Self::UnsupportedMediaType => (415, "Unsupported Media Type"),

@@ -129,6 +129,59 @@ pub fn verify_server_token(token: &str, kid: &str, keyring: &Keyring, now: u64) 
     Ok(claims)
 }
 
+/// What is common to the claims of both kinds of storefront tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct StorefrontTokenClaims {
+    /// The customer's e-mail.
+    pub email: String,
+    /// The store.
+    pub store_hash: String,
+    /// The customer's id.
+    pub bc_customer_id: u64,
+    /// Always [`STOREFRONT`].
+    pub aud: String,
+    /// The channel, of a token made from a customer id or a current-customer JWT.
+    pub bc_channel_id: Option<u64>,
+    /// The one channel, of a token made from an e-mail and a password.
+    pub channel_ids: Option<[u64; 1]>,
+    /// When it was issued, in Unix seconds.
+    pub iat: u64,
+    /// Before when it is not valid, in Unix seconds.
+    pub nbf: Option<u64>,
+    /// From when it is not valid any more, in Unix seconds.
+    pub exp: u64,
+}
+
+impl StorefrontTokenClaims {
+    /// The channel that it is for; none if it names none, or two.
+    #[must_use]
+    pub fn channel_id(&self) -> Option<u64> {
+        match (self.bc_channel_id, self.channel_ids) {
+            (Some(id), None) | (None, Some([id])) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// Verifies a storefront token, except that it has not been revoked: that is [`crate::storefront_token::verify`].
+///
+/// # Errors
+/// Says why the token is not accepted.
+pub fn verify_storefront_token(
+    token: &str,
+    kid: &str,
+    keyring: &Keyring,
+    now: u64,
+) -> Result<StorefrontTokenClaims, &'static str> {
+    let key = keyring.key(kid).ok_or("unknown kid")?;
+    let claims: StorefrontTokenClaims = verify(token, &key.decoding)?;
+    if claims.aud != STOREFRONT {
+        return Err("not a storefront token");
+    }
+    check_times(claims.iat, claims.nbf, Some(claims.exp), now)?;
+    Ok(claims)
+}
+
 /// Checks the times of a token, in Unix seconds, with five seconds of leeway.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use crate::{
     request::Request, services::Services,
 };
 use futures_util::FutureExt;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn, tower::util::MapFutureLayer};
 use serde_json::value::RawValue;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -39,16 +39,27 @@ pub async fn run<F: Function>(new: impl FnOnce(Services) -> F) -> Result<(), lam
         configuration,
         Clock::system(),
     );
+    let last_uses = Arc::clone(&services.last_uses);
     let warm = services.warm_up().await;
     let function = Arc::new(new(services));
     if let Err(error) = warm.and(function.warm_up().await) {
         tracing::warn!(cause = error.cause(), "not ready yet; what failed is tried again when it is needed");
     }
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+    let runtime = Runtime::new(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { Ok::<_, lambda_runtime::Error>(answer(&*function, event.payload.get()).await) }
-    }))
-    .await
+    }));
+    // The layer is around the sending of the answer too: the caller has it, and the process runs on until the next event is
+    // asked for.
+    let after_the_answer = MapFutureLayer::new(move |answering| {
+        let last_uses = Arc::clone(&last_uses);
+        async move {
+            let answered = answering.await;
+            last_uses.write().await;
+            answered
+        }
+    });
+    runtime.layer(after_the_answer).run().await
 }
 
 /// Answers one event, whatever it is, and writes one line about it to the log.

@@ -1,5 +1,6 @@
 //! What the functions share.
 
+pub mod access_token;
 pub mod aws;
 pub mod caller;
 pub mod clock;
@@ -12,10 +13,12 @@ pub mod fields;
 pub mod jwt;
 pub mod keyring;
 pub mod lambda;
+pub mod last_uses;
 pub mod logging;
 pub mod login_attempts;
 pub mod password;
 pub mod request;
 pub mod secret_cache;
 pub mod services;
+pub mod storefront_token;
 pub mod token_table;

@@ -1,19 +1,21 @@
 //! What a function works with, made once at start.
 
 use crate::{
-    caller::{self, UnconfirmedCaller},
+    caller::{self, Credential, UnconfirmedCaller},
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
-    directory::Directory,
+    directory::{Directory, Scope},
     error::Error,
     jwt,
     keyring::Keyring,
+    last_uses::LastUses,
     login_attempts::{Account, LoginAttempts},
     password::Passwords,
     request::Request,
     secret_cache::SecretCache,
-    token_table::TokenTable,
+    token_table::{DELETED, TokenTable},
 };
+use futures_util::future::join_all;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -29,6 +31,8 @@ pub struct Services {
     pub tokens: TokenTable,
     /// Stores, backend users and customers.
     pub directory: Directory,
+    /// When tokens and API accounts were last used; written after the answer.
+    pub last_uses: Arc<LastUses>,
     /// Attempts to log in as a backend user.
     pub backend_user_attempts: LoginAttempts,
     /// Attempts to log in as a customer.
@@ -50,6 +54,7 @@ impl Services {
     ) -> Self {
         let attempts =
             |account| LoginAttempts::new(dynamodb.clone(), configuration.login_attempts_table.clone(), account);
+        let tokens = || TokenTable::new(dynamodb.clone(), configuration.tokens_table.clone());
         Self {
             keyring: SecretCache::new(
                 secrets.clone(),
@@ -57,7 +62,8 @@ impl Services {
                 Keyring::parse,
                 clock.clone(),
             ),
-            tokens: TokenTable::new(dynamodb.clone(), configuration.tokens_table.clone()),
+            tokens: tokens(),
+            last_uses: Arc::new(LastUses::new(tokens(), clock.clone())),
             directory: Directory::new(dynamodb.clone(), configuration.directory_table.clone()),
             backend_user_attempts: attempts(Account::BackendUser),
             customer_attempts: attempts(Account::Customer),
@@ -79,27 +85,23 @@ impl Services {
         connection.map(drop)
     }
 
-    /// The caller of an endpoint that needs a server-to-server token.
+    /// The caller of an endpoint that needs a server-to-server token, or an API account that has the scope.
     ///
     /// # Errors
     /// [`Error::NoCredentials`], [`Error::InvalidToken`], or a fault.
-    pub async fn caller(&self, request: &Request) -> Result<UnconfirmedCaller, Error> {
-        self.optional_caller(request).await?.ok_or(Error::NoCredentials)
+    pub async fn caller(&self, request: &Request, needs: Scope) -> Result<UnconfirmedCaller, Error> {
+        caller::authenticate(request, self, needs).await?.ok_or(Error::NoCredentials)
     }
 
-    /// The caller of an endpoint that is open to anyone where the deployment says so. A token that is sent must be valid.
+    /// The caller of an endpoint that is open to anyone where the deployment says so. Credentials that are sent must be good.
     ///
     /// # Errors
     /// As [`Services::caller`].
     pub async fn storefront_caller(&self, request: &Request) -> Result<Option<UnconfirmedCaller>, Error> {
         match self.configuration.storefront_access {
-            StorefrontAccess::AuthToken => self.caller(request).await.map(Some),
-            StorefrontAccess::Public => self.optional_caller(request).await,
+            StorefrontAccess::AuthToken => self.caller(request, Scope::Modify).await.map(Some),
+            StorefrontAccess::Public => caller::authenticate(request, self, Scope::Modify).await,
         }
-    }
-
-    async fn optional_caller(&self, request: &Request) -> Result<Option<UnconfirmedCaller>, Error> {
-        caller::authenticate(request, self).await
     }
 
     /// The keyring, read anew if it lacks a key of one of these ids: another instance may have signed with a newer one.
@@ -111,14 +113,30 @@ impl Services {
         if kids.any(|kid| keyring.key(kid).is_none()) { self.keyring.get_newer().await } else { Ok(keyring) }
     }
 
-    /// Checks that a caller's token has not been deleted. Without a caller there is nothing to check.
+    /// Checks that a caller's credentials have not been taken back and allow the call. Without a caller there is nothing to
+    /// check.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], or a fault.
+    /// [`Error::InvalidToken`], [`Error::ScopeTooNarrow`], or a fault.
     pub async fn confirm(&self, caller: Option<&UnconfirmedCaller>) -> Result<(), Error> {
-        match caller {
-            Some(caller) => self.tokens.confirm(caller).await,
-            None => Ok(()),
+        let Some(caller) = caller else { return Ok(()) };
+        let checks = caller.credentials.iter().map(|credential| self.confirm_credential(caller, credential));
+        join_all(checks).await.into_iter().collect::<Result<(), Error>>()?;
+        self.last_uses.note(caller);
+        Ok(())
+    }
+
+    async fn confirm_credential(&self, caller: &UnconfirmedCaller, credential: &Credential) -> Result<(), Error> {
+        match credential {
+            Credential::Token { id, kid, iat } => match self.tokens.record(&caller.store_hash, *id).await? {
+                Some(record) if record.iat == *iat && record.kid == *kid => Ok(()),
+                _ => Err(DELETED),
+            },
+            Credential::ApiAccount { sha256 } => match self.directory.api_account(&caller.store_hash, sha256).await? {
+                Some(account) if account.scope.allows(caller.needs) => Ok(()),
+                Some(_) => Err(Error::ScopeTooNarrow),
+                None => Err(DELETED),
+            },
         }
     }
 

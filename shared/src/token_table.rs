@@ -6,15 +6,16 @@
 
 use crate::{
     aws,
-    caller::UnconfirmedCaller,
-    dynamodb::{built, email_key, from_item, get, key, number, string, to_item},
+    caller::{Credential, UnconfirmedCaller},
+    directory::{Directory, api_account_key},
+    dynamodb::{Item, built, email_key, from_item, get, key, number, string, to_item},
     error::Error,
     jwt::{DB, SERVER, ServerClaims},
 };
 use aws_sdk_dynamodb::{
     Client,
     error::ProvideErrorMetadata,
-    operation::transact_write_items::TransactWriteItemsError,
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
         AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
         ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update, builders::UpdateBuilder,
@@ -62,6 +63,9 @@ pub struct TokenRecord {
     /// From when it is not valid any more, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exp: Option<u64>,
+    /// When it was last used, in Unix seconds, give or take an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<u64>,
 }
 
 impl TokenRecord {
@@ -122,18 +126,46 @@ impl TokenTable {
         Self { client, table }
     }
 
-    /// Checks that a caller's token has not been deleted.
+    /// The record of a token.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] if it has.
-    pub async fn confirm(&self, caller: &UnconfirmedCaller) -> Result<(), Error> {
-        let record: Option<TokenRecord> =
-            get(&self.client, &self.table, key(&caller.store_hash, token_key(caller.id))).await?;
-        match record {
-            // Key and time of issue are compared too, in case a store was made anew and counts from 1 again, or somebody
-            // signed with a key that has leaked.
-            Some(record) if record.iat == caller.iat && record.kid == caller.kid => Ok(()),
-            _ => Err(DELETED),
+    /// Only faults.
+    pub async fn record(&self, store_hash: &str, id: u64) -> Result<Option<TokenRecord>, Error> {
+        get(&self.client, &self.table, key(store_hash, token_key(id))).await
+    }
+
+    /// Notes when a token or an API account was last used, unless that was noted in the last `interval` seconds or the
+    /// token has been deleted since.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn note_use(&self, store_hash: &str, of: &Credential, now: u64, interval: u64) -> Result<(), Error> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .update_expression("SET last_used_at = :now")
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":before", number(now.saturating_sub(interval)));
+        let not_lately = "(attribute_not_exists(last_used_at) OR last_used_at <= :before)";
+        let request = match of {
+            Credential::Token { id, kid, iat } => request
+                .set_key(Some(key(store_hash, token_key(*id))))
+                .condition_expression(format!("{IS_CALLER} AND {not_lately}"))
+                .expression_attribute_values(":iat", number(*iat))
+                .expression_attribute_values(":kid", string(kid)),
+            Credential::ApiAccount { sha256 } => {
+                request.set_key(Some(key(store_hash, api_account_key(sha256)))).condition_expression(not_lately)
+            }
+        };
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(fault)
+                if fault.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(fault) => Err(aws::error("UpdateItem", &fault)),
         }
     }
 
@@ -234,17 +266,69 @@ impl TokenTable {
         }
     }
 
-    /// Deletes a token for a caller whose own token is checked in the same transaction.
+    /// Deletes a token for a caller whose credentials are checked in the same transaction.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] if the caller's token has been deleted, [`Error::NoSuchToken`] if there is no token as
-    /// described.
-    pub async fn delete(&self, caller: &UnconfirmedCaller, deletion: &Deletion) -> Result<(), Error> {
-        let by_itself = caller.id == deletion.id;
+    /// [`Error::InvalidToken`] if the caller's credentials have been taken back, [`Error::ScopeTooNarrow`],
+    /// [`Error::NoSuchToken`] if there is no token as described.
+    pub async fn delete(
+        &self,
+        caller: &UnconfirmedCaller,
+        deletion: &Deletion,
+        directory: &Directory,
+    ) -> Result<(), Error> {
+        let is_own =
+            |credential: &&Credential| matches!(credential, Credential::Token { id, .. } if *id == deletion.id);
+        let own = caller.credentials.iter().find(is_own);
+        let mut items = self.deletion(&caller.store_hash, deletion, own)?;
+        let own_items = items.len();
+        let others: Vec<_> = caller.credentials.iter().filter(|credential| !is_own(credential)).collect();
+        for credential in &others {
+            items.push(match credential {
+                Credential::Token { id, kid, iat } => self.token_check(&caller.store_hash, *id, kid, *iat)?,
+                Credential::ApiAccount { sha256 } => directory.api_account_check(caller, sha256)?,
+            });
+        }
+        let reasons = match self.transact(items).await? {
+            Outcome::Done => return Ok(()),
+            Outcome::Refused(reasons) => reasons,
+        };
+        if own.is_some_and(|own| !is_record_of(reasons[0].item.as_ref(), own)) {
+            return Err(DELETED);
+        }
+        for (credential, reason) in others.into_iter().zip(&reasons[own_items..]) {
+            if reason.code() == Some(CONDITION_FAILED) {
+                return Err(match credential {
+                    Credential::ApiAccount { .. } if reason.item.is_some() => Error::ScopeTooNarrow,
+                    _ => DELETED,
+                });
+            }
+        }
+        Err(Error::NoSuchToken)
+    }
+
+    /// Deletes a token, for an operator, who needs no token.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchToken`] if there is no token as described.
+    pub async fn revoke(&self, store_hash: &str, deletion: &Deletion) -> Result<(), Error> {
+        match self.transact(self.deletion(store_hash, deletion, None)?).await? {
+            Outcome::Done => Ok(()),
+            Outcome::Refused(_) => Err(Error::NoSuchToken),
+        }
+    }
+
+    /// The items of a transaction that deletes a token, first the token; `own` is what it must be if the caller called with it.
+    fn deletion(
+        &self,
+        store_hash: &str,
+        deletion: &Deletion,
+        own: Option<&Credential>,
+    ) -> Result<Vec<TransactWriteItem>, Error> {
         let mut condition = vec!["attribute_exists(pk)"];
         let mut delete = Delete::builder()
             .table_name(&self.table)
-            .set_key(Some(key(&caller.store_hash, token_key(deletion.id))))
+            .set_key(Some(key(store_hash, token_key(deletion.id))))
             .return_values_on_condition_check_failure(OnFailure::AllOld);
         if let Some(name) = &deletion.name {
             condition.push("#name = :name");
@@ -255,43 +339,34 @@ impl TokenTable {
             condition.push("email_key = :email_key");
             delete = delete.expression_attribute_values(":email_key", string(email_key(email)));
         }
-        if by_itself {
+        if let Some(Credential::Token { kid, iat, .. }) = own {
             condition.push(IS_CALLER);
             delete = delete
-                .expression_attribute_values(":iat", number(caller.iat))
-                .expression_attribute_values(":kid", string(&caller.kid));
+                .expression_attribute_values(":iat", number(*iat))
+                .expression_attribute_values(":kid", string(kid));
         }
         let delete = delete.condition_expression(condition.join(" AND "));
         let one_less = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(&caller.store_hash, COUNTER.into())))
+            .set_key(Some(key(store_hash, COUNTER.into())))
             .update_expression("ADD live :minus_one")
             .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()));
-        let mut items = vec![
+        Ok(vec![
             TransactWriteItem::builder().delete(built(delete.build())?).build(),
-            self.count_in_block(&caller.store_hash, deletion.id, "-1")?,
+            self.count_in_block(store_hash, deletion.id, "-1")?,
             TransactWriteItem::builder().update(built(one_less.build())?).build(),
-        ];
-        if !by_itself {
-            let caller_exists = ConditionCheck::builder()
-                .table_name(&self.table)
-                .set_key(Some(key(&caller.store_hash, token_key(caller.id))))
-                .condition_expression(IS_CALLER)
-                .expression_attribute_values(":iat", number(caller.iat))
-                .expression_attribute_values(":kid", string(&caller.kid));
-            items.push(TransactWriteItem::builder().condition_check(built(caller_exists.build())?).build());
-        }
-        let reasons = match self.transact(items).await? {
-            Outcome::Done => return Ok(()),
-            Outcome::Refused(reasons) => reasons,
-        };
-        let caller_deleted = if by_itself {
-            let attribute = |name| reasons[0].item.as_ref().and_then(|item| item.get(name));
-            attribute("iat") != Some(&number(caller.iat)) || attribute("kid") != Some(&string(&caller.kid))
-        } else {
-            reasons.last().is_some_and(|reason| reason.code() == Some(CONDITION_FAILED))
-        };
-        Err(if caller_deleted { DELETED } else { Error::NoSuchToken })
+        ])
+    }
+
+    /// In a transaction, that a token has not been deleted.
+    fn token_check(&self, store_hash: &str, id: u64, kid: &str, iat: u64) -> Result<TransactWriteItem, Error> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(store_hash, token_key(id))))
+            .condition_expression(IS_CALLER)
+            .expression_attribute_values(":iat", number(iat))
+            .expression_attribute_values(":kid", string(kid));
+        Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
     }
 
     /// The live-counts of a store's blocks, in ascending order.
@@ -392,10 +467,12 @@ impl TokenTable {
     }
 }
 
-/// Holds for the record of a caller's token; see [`TokenTable::confirm`].
+/// Holds for the record of a caller's token. Key and time of issue are compared too, in case a store was made anew and counts
+/// from 1 again, or somebody signed with a key that has leaked.
 const IS_CALLER: &str = "iat = :iat AND kid = :kid";
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
-const DELETED: Error = Error::InvalidToken("deleted");
+/// What a caller hears whose credentials are good no more, or never were.
+pub const DELETED: Error = Error::InvalidToken("deleted");
 
 enum Outcome {
     Done,
@@ -425,6 +502,13 @@ fn first_block(counts: &[BlockCount], offset: u64) -> Option<(u64, u64)> {
 #[must_use]
 pub fn total(counts: &[BlockCount]) -> u64 {
     counts.iter().map(|count| count.live).sum()
+}
+
+/// Whether this is the record of the token, as [`IS_CALLER`] compares it.
+fn is_record_of(item: Option<&Item>, credential: &Credential) -> bool {
+    let attribute = |name| item.and_then(|item| item.get(name));
+    matches!(credential, Credential::Token { kid, iat, .. }
+        if attribute("iat") == Some(&number(*iat)) && attribute("kid") == Some(&string(kid)))
 }
 
 fn token_key(id: u64) -> String {

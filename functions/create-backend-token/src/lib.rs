@@ -73,6 +73,7 @@ impl Function for CreateBackendToken {
                 iat: now,
                 nbf: body.begin_at,
                 exp: body.end_at,
+                last_used_at: None,
             };
             let token = tokens.create(&body.store_hash, token, counter, configuration.max_tokens_per_store).await?;
             Ok((jwt::sign(&token.claims(&body.store_hash), key), token.name))

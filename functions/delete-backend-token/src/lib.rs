@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::{
+    directory::Scope,
     envelope::Success,
     error::Error,
     fields::{email, positive_integer, text},
@@ -28,10 +29,11 @@ impl Function for DeleteBackendToken {
     const NAME: &'static str = "delete-backend-token";
 
     async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let caller = self.services.caller(request).await?;
+        let caller = self.services.caller(request, Scope::Modify).await?;
         let deletion = self.services.read_for(Some(&caller), read(request)).await?;
         // One transaction checks the caller and deletes.
-        self.services.tokens.delete(&caller, &deletion).await?;
+        self.services.tokens.delete(&caller, &deletion, &self.services.directory).await?;
+        self.services.last_uses.note(&caller);
         Ok(Success::new(json!([])))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::{
-    directory::DEFAULT_CHANNEL,
+    directory::{DEFAULT_CHANNEL, Scope},
     envelope::Success,
     error::Error,
     fields::{iso8601, positive_integer, text},
@@ -37,7 +37,7 @@ impl Function for IssueStorefrontToken {
     const NAME: &'static str = "issue-storefront-token";
 
     async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let caller = self.services.caller(request).await?;
+        let caller = self.services.caller(request, Scope::Modify).await?;
         let now = self.services.clock.now();
         let body = self.services.read_for(Some(&caller), read(request, now)).await?;
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::{
+    directory::Scope,
     envelope::{Pagination, Success},
     error::Error,
     fields::saturating_count,
@@ -34,10 +35,11 @@ impl Function for ListBackendTokens {
 
     async fn handle(&self, request: &Request) -> Result<Success, Error> {
         let tokens = &self.services.tokens;
-        let caller = self.services.caller(request).await?;
+        let caller = self.services.caller(request, Scope::Read).await?;
         let (limit, offset) = self.services.read_for(Some(&caller), read(request)).await?;
 
-        let (confirmed, counts) = tokio::join!(tokens.confirm(&caller), tokens.block_counts(&caller.store_hash));
+        let (confirmed, counts) =
+            tokio::join!(self.services.confirm(Some(&caller)), tokens.block_counts(&caller.store_hash));
         confirmed?;
         let counts = counts?;
         let page = tokens.page(&caller.store_hash, &counts, offset, limit).await?;
@@ -73,5 +75,6 @@ fn entry(token: &TokenRecord, store_hash: &str, keys: &Keyring) -> Value {
         "storeHash": store_hash,
         "token": signed,
         "eventChannel": token.event_channel,
+        "lastUsedAt": token.last_used_at,
     })
 }

@@ -69,7 +69,13 @@ async fn get_a_storefront_api_auth_token() {
 #[tokio::test]
 async fn get_storefront_auth_token_with_credentials() {
     let stack = TestStack::start_public().await;
-    let customer = Customer { customer_id: 7, email: "axe@snapmail.cc".into(), channels: vec![1], active: true };
+    let customer = Customer {
+        customer_id: 7,
+        email: "axe@snapmail.cc".into(),
+        channels: vec![1],
+        active: true,
+        tokens_valid_after: None,
+    };
     let login = CustomerLogin { customer, password_hash: password::hash(&"test12345".into()).unwrap() };
     stack.directory().put_customer("string", &login).await.unwrap();
     let call = || stack.request("POST", "/auth/customers").body("application/json", CUSTOMER_LOGIN);

@@ -238,7 +238,8 @@ impl TestStack {
     }
 
     pub async fn add_customer(&self, customer_id: u64, email: &str, channels: &[u64], active: bool) {
-        let customer = Customer { customer_id, email: email.into(), channels: channels.into(), active };
+        let customer =
+            Customer { customer_id, email: email.into(), channels: channels.into(), active, tokens_valid_after: None };
         let login = CustomerLogin { customer, password_hash: PASSWORD_HASH.clone() };
         self.directory().put_customer(demo::STORE, &login).await.unwrap();
     }

@@ -22,6 +22,7 @@ pub async fn fill(stack: &TestStack, count: u64) {
             iat: NOW,
             nbf: None,
             exp: None,
+            last_used_at: None,
         };
         let counter = table.counter(demo::STORE).await.unwrap();
         table.create(demo::STORE, token, counter, u64::MAX).await.unwrap();
@@ -40,11 +41,11 @@ async fn lists_the_very_strings_that_were_issued() {
             "data": [
                 {
                     "id": 1, "name": "demo", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": stack.demo_token, "eventChannel": "admin",
+                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null,
                 },
                 {
                     "id": 2, "name": "mine", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": token, "eventChannel": "api",
+                    "token": token, "eventChannel": "api", "lastUsedAt": null,
                 },
             ],
             "meta": {"message": "SUCCESS", "pagination": {"totalCount": 2, "offset": 0, "limit": 10}},

@@ -1,0 +1,75 @@
+//! When tokens and API accounts were last used: noted with the request, written after its answer.
+
+use crate::{
+    caller::{Credential, UnconfirmedCaller},
+    clock::Clock,
+    token_table::TokenTable,
+};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Seconds in which the use of a credential is written once at most.
+pub const INTERVAL: u64 = 3600;
+/// Uses that are remembered as written; when there are more, all are forgotten. The table still writes each once an interval.
+const MAX_REMEMBERED: usize = 1000;
+
+/// The uses that one instance of a function has seen.
+pub struct LastUses {
+    tokens: TokenTable,
+    clock: Clock,
+    uses: Mutex<Uses>,
+}
+
+#[derive(Default)]
+struct Uses {
+    /// When each was last noted here, in Unix seconds.
+    noted: HashMap<Use, u64>,
+    unwritten: Vec<(Use, u64)>,
+}
+
+/// A store, and what was used in it.
+type Use = (String, Credential);
+
+impl LastUses {
+    /// Nothing used yet; uses will be written to the table.
+    #[must_use]
+    pub fn new(tokens: TokenTable, clock: Clock) -> Self {
+        Self { tokens, clock, uses: Mutex::default() }
+    }
+
+    /// Notes that a caller called, to be written later.
+    pub fn note(&self, caller: &UnconfirmedCaller) {
+        let now = self.clock.now();
+        let mut uses = self.uses();
+        for credential in &caller.credentials {
+            let this = (caller.store_hash.clone(), credential.clone());
+            if uses.noted.get(&this).is_some_and(|noted| now.abs_diff(*noted) < INTERVAL) {
+                continue;
+            }
+            if uses.noted.len() >= MAX_REMEMBERED {
+                uses.noted.clear();
+            }
+            uses.noted.insert(this.clone(), now);
+            uses.unwritten.push((this, now));
+        }
+    }
+
+    /// Writes what was noted. A failure is only logged, and the next use tried again.
+    pub async fn write(&self) {
+        let unwritten = std::mem::take(&mut self.uses().unwritten);
+        for (this, at) in unwritten {
+            let (store_hash, credential) = &this;
+            if let Err(error) = self.tokens.note_use(store_hash, credential, at, INTERVAL).await {
+                tracing::warn!(cause = error.cause(), "last use not noted");
+                self.uses().noted.remove(&this);
+            }
+        }
+    }
+
+    /// A panic leaves it usable: it is changed in single steps.
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
