@@ -1,1 +1,59 @@
-fn main() {}
+//! `b2b-auth`: what an operator does with stores, accounts, tokens and keys.
+
+mod arguments;
+mod audit;
+mod commands;
+mod directory;
+mod failure;
+mod output;
+mod password;
+mod stack;
+
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+use failure::Failure;
+use output::Output;
+use stack::Stack;
+use std::process::ExitCode;
+
+/// What every command works with.
+pub struct Tool {
+    stack: Stack,
+    output: Output,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::say(&format!("error: {failure}"));
+            failure.kind.exit_code()
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    if let Command::Completions { shell } = arguments.command {
+        clap_complete::generate(shell, &mut Arguments::command(), "b2b-auth", &mut std::io::stdout());
+        return Ok(());
+    }
+    let output = Output::new(arguments.output);
+    let tool = match (&arguments.command, Stack::open(&arguments.target).await) {
+        // What keeps it from being opened is what the doctor is asked for.
+        (Command::Doctor(_), Err(failure)) => return commands::doctor::cannot_open(&output, &failure),
+        (_, stack) => Tool { stack: stack?, output },
+    };
+    match arguments.command {
+        Command::Store(command) => commands::store::run(&tool, command).await,
+        Command::User(command) => commands::user::run(&tool, command).await,
+        Command::Customer(command) => commands::customer::run(&tool, command).await,
+        Command::ApiAccount(command) => commands::api_account::run(&tool, command).await,
+        Command::Token(command) => commands::token::run(&tool, command).await,
+        Command::Login(command) => commands::login::run(&tool, command).await,
+        Command::Key(command) => commands::key::run(&tool, command).await,
+        Command::Doctor(arguments) => commands::doctor::run(&tool, arguments).await,
+        Command::Completions { .. } => Ok(()),
+    }
+}

@@ -13,7 +13,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use shared::{
     aws,
-    configuration::{Configuration, StorefrontAccess},
+    configuration::Configuration,
     directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
     dynamodb::built,
     error::Error,
@@ -54,20 +54,6 @@ pub const APP_CLIENT_SECRET: &str = "demo-app-client-secret-0123456789abcdef";
 
 /// When the demo token was issued: 2024-01-01T00:00:00Z.
 const TOKEN_IAT: u64 = 1_704_067_200;
-
-/// The settings of a local deployment.
-#[must_use]
-pub fn configuration(storefront_access: StorefrontAccess) -> Configuration {
-    Configuration {
-        tokens_table: "tokens".into(),
-        directory_table: "directory".into(),
-        login_attempts_table: "login-attempts".into(),
-        keyring_secret_id: "keyring".into(),
-        app_secret_id: "app".into(),
-        storefront_access,
-        max_tokens_per_store: 1000,
-    }
-}
 
 /// The secrets of a local deployment.
 #[must_use]

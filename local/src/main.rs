@@ -2,7 +2,10 @@
 
 use clap::Parser;
 use local::{Options, Stack, demo};
-use shared::{clock::Clock, configuration::StorefrontAccess};
+use shared::{
+    clock::Clock,
+    configuration::{Configuration, StorefrontAccess},
+};
 use std::{io, net::Ipv4Addr, path::PathBuf, process::ExitCode};
 
 /// The whole API on one machine, without an AWS account.
@@ -35,7 +38,7 @@ async fn main() -> ExitCode {
         port: arguments.port,
         aws_address: (arguments.aws_host, arguments.aws_port).into(),
         data: arguments.data,
-        configuration: demo::configuration(arguments.storefront_access),
+        configuration: Configuration::local(arguments.storefront_access),
         clock: Clock::system(),
     });
     let stack = match started.await {

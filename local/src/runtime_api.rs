@@ -2,10 +2,7 @@
 //!
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
 
-use crate::{
-    demo,
-    server::{self, Server, StartError},
-};
+use crate::server::{self, Server, StartError};
 use axum::{
     Router,
     body::Bytes,
@@ -86,7 +83,7 @@ impl RuntimeApi {
             app_secret_id,
             max_tokens_per_store,
             ..
-        } = demo::configuration(StorefrontAccess::AuthToken);
+        } = Configuration::local(StorefrontAccess::AuthToken);
         let mut command = Command::new(binary);
         command
             .env_clear()

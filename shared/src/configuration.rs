@@ -51,6 +51,20 @@ pub struct ConfigurationError {
 }
 
 impl Configuration {
+    /// The settings of the stack that `cargo run` starts.
+    #[must_use]
+    pub fn local(storefront_access: StorefrontAccess) -> Self {
+        Self {
+            tokens_table: "tokens".into(),
+            directory_table: "directory".into(),
+            login_attempts_table: "login-attempts".into(),
+            keyring_secret_id: "keyring".into(),
+            app_secret_id: "app".into(),
+            storefront_access,
+            max_tokens_per_store: 1000,
+        }
+    }
+
     /// Reads the settings from the environment.
     ///
     /// # Errors

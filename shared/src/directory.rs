@@ -26,6 +26,8 @@ pub const STORE: &str = "STORE";
 pub const USERS: &str = "USER#";
 /// What the sort keys of all customers by e-mail begin with.
 pub const CUSTOMER_EMAILS: &str = "CUSTOMER_EMAIL#";
+/// What the sort keys of all customers by id begin with.
+pub const CUSTOMERS: &str = "CUSTOMER#";
 /// What the sort keys of all API accounts begin with.
 pub const API_ACCOUNTS: &str = "API_ACCOUNT#";
 
@@ -101,6 +103,12 @@ impl Customer {
     #[must_use]
     pub fn accepts_issued_at(&self, iat: u64) -> bool {
         self.tokens_valid_after.is_none_or(|revoked| iat > revoked)
+    }
+
+    /// Whether this is only what is left of a customer.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.email.is_empty()
     }
 
     /// What is left of a customer who has been removed, so that the tokens issued before stay void.
@@ -290,7 +298,7 @@ pub fn customer_email_key(email: &str) -> String {
 /// Sort key of a customer's item that does not.
 #[must_use]
 pub fn customer_key(customer_id: u64) -> String {
-    format!("CUSTOMER#{customer_id:020}")
+    format!("{CUSTOMERS}{customer_id:020}")
 }
 
 /// Sort key of an API account. In the table of tokens the same key holds when it was last used.

@@ -1,9 +1,18 @@
 //! What the three tables have in common: keys, and items to and from Rust.
 
 use crate::{aws, error::Error};
-use aws_sdk_dynamodb::{Client, error::BuildError, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    error::BuildError,
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, CancellationReason, TransactWriteItem},
+};
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+/// How often a write is tried again that another transaction has crossed.
+pub const CONFLICT_RETRIES: u32 = 3;
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
 /// An item of a table, attribute name to value.
 pub type Item = HashMap<String, AttributeValue>;
@@ -57,6 +66,56 @@ pub fn to_item<T: Serialize>(key: Item, value: &T) -> Result<Item, Error> {
     let mut item: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(value).map_err(|error| not_convertible(&error))?;
     item.extend(key);
     Ok(item)
+}
+
+/// What became of a transaction.
+pub enum Outcome {
+    /// All was written.
+    Done,
+    /// A condition did not hold, so nothing was; one reason for each item of the transaction.
+    Refused(Vec<CancellationReason>),
+}
+
+/// Writes all or nothing. The SDK gives each call a `ClientRequestToken`, so an attempt that timed out after it had succeeded
+/// is recognised when the SDK tries again.
+///
+/// # Errors
+/// Only faults.
+pub async fn transact(client: &Client, items: Vec<TransactWriteItem>) -> Result<Outcome, Error> {
+    let mut conflicts = 0;
+    loop {
+        let request = client.transact_write_items().set_transact_items(Some(items.clone()));
+        let Err(fault) = request.send().await else {
+            return Ok(Outcome::Done);
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = fault.as_service_error() else {
+            return Err(aws::error("TransactWriteItems", &fault));
+        };
+        let reasons = cancelled.cancellation_reasons();
+        if let Some(code) = reasons.iter().filter_map(CancellationReason::code).find(|code| aws::is_passing(code)) {
+            if conflicts == CONFLICT_RETRIES {
+                return Err(Error::Unavailable(format!("TransactWriteItems: cancelled again and again ({code})")));
+            }
+            conflicts += 1;
+            step_aside(conflicts).await;
+        } else if reasons.iter().any(was_refused) {
+            return Ok(Outcome::Refused(reasons.to_vec()));
+        } else {
+            return Err(aws::error("TransactWriteItems", &fault));
+        }
+    }
+}
+
+/// Whether it was this item's condition that did not hold.
+#[must_use]
+pub fn was_refused(reason: &CancellationReason) -> bool {
+    reason.code() == Some(CONDITION_FAILED)
+}
+
+/// Waits a little longer with each conflict, never the same time as those it collided with. The SDK leaves this retry to its
+/// caller.
+pub async fn step_aside(conflicts: u32) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=20 << conflicts))).await;
 }
 
 /// What a builder of the SDK made.

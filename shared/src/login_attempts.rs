@@ -9,7 +9,7 @@ use crate::{
 use aws_sdk_dynamodb::{
     Client,
     operation::update_item::UpdateItemError,
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure},
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure},
 };
 use serde::Deserialize;
 use std::{collections::HashMap, time::Duration};
@@ -40,6 +40,9 @@ pub enum Account {
 struct Attempts {
     /// When the window ends, in Unix seconds. The table's TTL attribute; TTL can lag days, so it is compared too.
     expires_at: u64,
+    /// How many there are.
+    #[serde(default)]
+    attempts: u64,
 }
 
 /// The table, for one kind of account.
@@ -122,7 +125,7 @@ impl LoginAttempts {
             Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
                 // None if the count has been cleared since: then the next try will succeed.
                 let present = refusal.item().cloned().map(from_item).transpose()?;
-                Ok(Some(present.unwrap_or(Attempts { expires_at: now + WINDOW })))
+                Ok(Some(present.unwrap_or(Attempts { expires_at: now + WINDOW, attempts: 0 })))
             }
             _ => Err(aws::error("UpdateItem", &fault)),
         }
@@ -147,10 +150,25 @@ impl LoginAttempts {
 
     /// Forgets the attempts, after a login that succeeded. A failure is only logged: the login stands.
     pub async fn clear(&self, store_hash: &str, email: &str) {
-        let request = self.client.delete_item().table_name(&self.table).set_key(Some(self.key(store_hash, email)));
-        if let Err(fault) = request.send().await {
-            tracing::warn!(cause = aws::error("DeleteItem", &fault).cause(), "login attempts not cleared");
+        if let Err(error) = self.forget(store_hash, email).await {
+            tracing::warn!(cause = error.cause(), "login attempts not cleared");
         }
+    }
+
+    /// Forgets the attempts, and says how many there were.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn forget(&self, store_hash: &str, email: &str) -> Result<u64, Error> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(self.key(store_hash, email)))
+            .return_values(ReturnValue::AllOld);
+        let answer = request.send().await.map_err(|fault| aws::error("DeleteItem", &fault))?;
+        let forgotten = answer.attributes.map(from_item::<Attempts>).transpose()?;
+        Ok(forgotten.map_or(0, |attempts| attempts.attempts))
     }
 
     /// An e-mail holds no white space, so the last space parts it from the store.

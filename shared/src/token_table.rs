@@ -8,29 +8,32 @@ use crate::{
     aws,
     caller::{Credential, UnconfirmedCaller},
     directory::{Directory, api_account_key},
-    dynamodb::{Item, built, email_key, from_item, get, key, number, string, to_item},
+    dynamodb::{
+        CONFLICT_RETRIES, Item, Outcome, built, email_key, from_item, get, key, number, step_aside, string, to_item,
+        transact, was_refused,
+    },
     error::Error,
     jwt::{DB, SERVER, ServerClaims},
 };
 use aws_sdk_dynamodb::{
     Client,
     error::ProvideErrorMetadata,
-    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    operation::update_item::UpdateItemError,
     types::{
-        AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValue,
-        ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update, builders::UpdateBuilder,
+        AttributeValue, ConditionCheck, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
+        TransactWriteItem, Update, builders::UpdateBuilder,
     },
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// Ids that share one live-count.
 const BLOCK_SIZE: u64 = 256;
-/// How often a transaction is tried again that another one has crossed.
-const CONFLICT_RETRIES: u32 = 3;
 
 const COUNTER: &str = "COUNTER";
-const BLOCKS: &str = "BLOCK#";
+/// What the sort keys of all live-counts begin with.
+pub const BLOCKS: &str = "BLOCK#";
+/// What the sort keys of all tokens begin with.
+pub const TOKENS: &str = "TOKEN#";
 
 /// Where a server-to-server token was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +96,12 @@ pub struct Counter {
     pub last_id: u64,
     /// How many tokens there are.
     pub live: u64,
+}
+
+/// What is kept here of an API account.
+#[derive(Deserialize)]
+struct LastUse {
+    last_used_at: u64,
 }
 
 /// How many live tokens a block of ids has.
@@ -169,6 +178,16 @@ impl TokenTable {
         }
     }
 
+    /// When an API account was last used, in Unix seconds, give or take an hour.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn api_account_last_used_at(&self, store_hash: &str, sha256: &str) -> Result<Option<u64>, Error> {
+        let last_use: Option<LastUse> =
+            get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await?;
+        Ok(last_use.map(|last_use| last_use.last_used_at))
+    }
+
     /// The last id and the number of live tokens.
     ///
     /// # Errors
@@ -204,7 +223,7 @@ impl TokenTable {
                 .expression_attribute_values(":last_id", number(counter.last_id))
                 .expression_attribute_values(":max", number(max))
         };
-        if let Outcome::Done = self.transact(self.creation(store_hash, &token, take_next_id)?).await? {
+        if let Outcome::Done = transact(&self.client, self.creation(store_hash, &token, take_next_id)?).await? {
             return Ok(token);
         }
 
@@ -213,7 +232,7 @@ impl TokenTable {
             .update_expression("ADD live :one")
             .condition_expression("attribute_not_exists(live) OR live < :max")
             .expression_attribute_values(":max", number(max));
-        match self.transact(self.creation(store_hash, &token, count)?).await? {
+        match transact(&self.client, self.creation(store_hash, &token, count)?).await? {
             Outcome::Done => Ok(token),
             Outcome::Refused(_) => Err(Error::TooManyTokens { max }),
         }
@@ -289,7 +308,7 @@ impl TokenTable {
                 Credential::ApiAccount { sha256 } => directory.api_account_check(caller, sha256)?,
             });
         }
-        let reasons = match self.transact(items).await? {
+        let reasons = match transact(&self.client, items).await? {
             Outcome::Done => return Ok(()),
             Outcome::Refused(reasons) => reasons,
         };
@@ -297,7 +316,7 @@ impl TokenTable {
             return Err(DELETED);
         }
         for (credential, reason) in others.into_iter().zip(&reasons[own_items..]) {
-            if reason.code() == Some(CONDITION_FAILED) {
+            if was_refused(reason) {
                 return Err(match credential {
                     Credential::ApiAccount { .. } if reason.item.is_some() => Error::ScopeTooNarrow,
                     _ => DELETED,
@@ -312,7 +331,7 @@ impl TokenTable {
     /// # Errors
     /// [`Error::NoSuchToken`] if there is no token as described.
     pub async fn revoke(&self, store_hash: &str, deletion: &Deletion) -> Result<(), Error> {
-        match self.transact(self.deletion(store_hash, deletion, None)?).await? {
+        match transact(&self.client, self.deletion(store_hash, deletion, None)?).await? {
             Outcome::Done => Ok(()),
             Outcome::Refused(_) => Err(Error::NoSuchToken),
         }
@@ -437,54 +456,13 @@ impl TokenTable {
             .expression_attribute_values(":change", AttributeValue::N(change.into()));
         Ok(TransactWriteItem::builder().update(built(update.build())?).build())
     }
-
-    /// Writes all or nothing. The SDK gives each call a `ClientRequestToken`, so an attempt that timed out after it had
-    /// succeeded is recognised when the SDK tries again.
-    async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<Outcome, Error> {
-        let mut conflicts = 0;
-        loop {
-            let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
-            let Err(fault) = request.send().await else {
-                return Ok(Outcome::Done);
-            };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = fault.as_service_error()
-            else {
-                return Err(aws::error("TransactWriteItems", &fault));
-            };
-            let reasons = cancelled.cancellation_reasons();
-            if let Some(code) = reasons.iter().filter_map(CancellationReason::code).find(|code| aws::is_passing(code)) {
-                if conflicts == CONFLICT_RETRIES {
-                    return Err(Error::Unavailable(format!("TransactWriteItems: cancelled again and again ({code})")));
-                }
-                conflicts += 1;
-                step_aside(conflicts).await;
-            } else if reasons.iter().any(|reason| reason.code() == Some(CONDITION_FAILED)) {
-                return Ok(Outcome::Refused(reasons.to_vec()));
-            } else {
-                return Err(aws::error("TransactWriteItems", &fault));
-            }
-        }
-    }
 }
 
 /// Holds for the record of a caller's token. Key and time of issue are compared too, in case a store was made anew and counts
 /// from 1 again, or somebody signed with a key that has leaked.
 const IS_CALLER: &str = "iat = :iat AND kid = :kid";
-const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 /// What a caller hears whose credentials are good no more, or never were.
 pub const DELETED: Error = Error::InvalidToken("deleted");
-
-enum Outcome {
-    Done,
-    /// A condition did not hold; one reason for each item of the transaction.
-    Refused(Vec<CancellationReason>),
-}
-
-/// Waits a little longer with each conflict, never the same time as those it collided with. The SDK leaves this retry to
-/// its caller.
-async fn step_aside(conflicts: u32) {
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=20 << conflicts))).await;
-}
 
 /// The block in which the entry at `offset` lies, and how many of the block's entries come before it.
 fn first_block(counts: &[BlockCount], offset: u64) -> Option<(u64, u64)> {
@@ -512,7 +490,7 @@ fn is_record_of(item: Option<&Item>, credential: &Credential) -> bool {
 }
 
 fn token_key(id: u64) -> String {
-    format!("TOKEN#{id:020}")
+    format!("{TOKENS}{id:020}")
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use local::{
     runtime_api::{Outcome, RuntimeApi},
 };
 use serde_json::{Value, json};
-use shared::{clock::Clock, configuration::StorefrontAccess};
+use shared::{
+    clock::Clock,
+    configuration::{Configuration, StorefrontAccess},
+};
 use std::{path::Path, process::Child, time::Duration};
 
 struct Lambda {
@@ -18,7 +21,7 @@ struct Lambda {
 
 impl Lambda {
     async fn start() -> Self {
-        let configuration = demo::configuration(StorefrontAccess::AuthToken);
+        let configuration = Configuration::local(StorefrontAccess::AuthToken);
         let options = Options::on_free_ports(configuration, Clock::system());
         let stack = Stack::start(options).await.unwrap();
         let runtime_api = RuntimeApi::start().await.unwrap();

@@ -202,10 +202,18 @@ fn parse(secret: Option<&str>) -> Result<KeyringSecret, RotationError> {
     KeyringSecret::parse(secret.unwrap_or_default()).map_err(RotationError::Keyring)
 }
 
-fn with_new_key(keyring: KeyringSecret, kid: &str, signs_from: u64) -> Result<KeyringSecret, RotationError> {
+/// A new random key.
+///
+/// # Errors
+/// If the system gives no random bytes.
+pub fn new_key(kid: &str, signs_from: Option<u64>) -> Result<KeySecret, RotationError> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes)?;
-    let current = KeySecret { kid: kid.into(), key: URL_SAFE_NO_PAD.encode(bytes), signs_from: Some(signs_from) };
+    Ok(KeySecret { kid: kid.into(), key: URL_SAFE_NO_PAD.encode(bytes), signs_from })
+}
+
+fn with_new_key(keyring: KeyringSecret, kid: &str, signs_from: u64) -> Result<KeyringSecret, RotationError> {
+    let current = new_key(kid, Some(signs_from))?;
     let previous = std::iter::once(keyring.current).chain(keyring.previous).collect();
     Ok(KeyringSecret { current, previous })
 }

@@ -11,7 +11,10 @@ use local::{
     runtime_api::{Outcome, RuntimeApi},
 };
 use serde_json::{Value, json};
-use shared::{clock::Clock, configuration::StorefrontAccess};
+use shared::{
+    clock::Clock,
+    configuration::{Configuration, StorefrontAccess},
+};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -23,7 +26,7 @@ const WARM_REQUESTS: u32 = 2000;
 
 #[tokio::main]
 async fn main() {
-    let configuration = demo::configuration(StorefrontAccess::AuthToken);
+    let configuration = Configuration::local(StorefrontAccess::AuthToken);
     let options = Options::on_free_ports(configuration, Clock::system());
     let stack = Stack::start(options).await.unwrap();
     let create = binary("create-backend-token");

@@ -110,7 +110,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { configuration: demo::configuration(StorefrontAccess::AuthToken), now: NOW }
+        Self { configuration: Configuration::local(StorefrontAccess::AuthToken), now: NOW }
     }
 }
 
@@ -120,7 +120,7 @@ impl TestStack {
     }
 
     pub async fn start_public() -> Self {
-        let configuration = demo::configuration(StorefrontAccess::Public);
+        let configuration = Configuration::local(StorefrontAccess::Public);
         Self::start_with(Setup { configuration, ..Setup::default() }).await
     }
 

@@ -1,0 +1,52 @@
+//! One line of JSON on standard error for each change: who, when, what, where.
+
+use crate::{
+    Tool,
+    failure::Failure,
+    output::{say, utc},
+};
+use serde_json::{Map, Value, json};
+
+/// A change that is about to be made.
+pub struct Change<'a> {
+    /// The command, such as `user disable`.
+    pub action: &'a str,
+    /// The store, where it is one's.
+    pub store: Option<&'a str>,
+    /// What is changed, and how; no secrets.
+    pub details: Value,
+}
+
+impl Tool {
+    /// Makes a change, and writes its line. One that fails without having changed anything has none; where that is in doubt,
+    /// the line says so.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub async fn change<T>(
+        &self,
+        change: Change<'_>,
+        make: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let (outcome, actor) = tokio::join!(make, self.stack.actor());
+        let result = match &outcome {
+            Ok(_) => "done",
+            Err(failure) if failure.leaves_doubt() => "in doubt",
+            Err(_) => return outcome,
+        };
+        let mut line = Map::new();
+        for (name, value) in [
+            ("audit", json!(change.action)),
+            ("time", json!(utc(self.stack.services.clock.now()))),
+            ("actor", json!(actor)),
+            ("stack", json!(self.stack.name)),
+            ("store", json!(change.store)),
+            ("details", change.details),
+            ("result", json!(result)),
+        ] {
+            line.insert(name.into(), value);
+        }
+        say(&Value::Object(line).to_string());
+        outcome
+    }
+}

@@ -1,0 +1,40 @@
+//! `b2b-auth login`.
+
+use crate::{
+    Tool,
+    arguments::{StoreArgument, email},
+    audit::Change,
+    failure::Failure,
+    output::say,
+};
+use clap::Subcommand;
+use serde_json::json;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Clears the failed attempts of an e-mail, as backend user and as customer.
+    #[command(after_help = "Example:\n  b2b-auth --local login unlock buyer@example.com --store mystore")]
+    Unlock {
+        #[command(flatten)]
+        store: StoreArgument,
+        /// The e-mail, in any case.
+        #[arg(value_parser = email)]
+        email: String,
+    },
+}
+
+pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
+    let Command::Unlock { store, email } = command;
+    let store = store.store;
+    tool.stack.store(&store).await?;
+    let services = &tool.stack.services;
+    let change = Change { action: "login unlock", store: Some(&store), details: json!({"email": email}) };
+    let (as_user, as_customer) = tool
+        .change(change, async {
+            let as_user = services.backend_user_attempts.forget(&store, &email).await?;
+            Ok((as_user, services.customer_attempts.forget(&store, &email).await?))
+        })
+        .await?;
+    say(&format!("Cleared: {as_user} attempts as a backend user, {as_customer} as a customer."));
+    Ok(())
+}

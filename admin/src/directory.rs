@@ -1,0 +1,273 @@
+//! Reading and changing stores, backend users and customers. Each change is made whole or not at all, and only if what it was
+//! decided on still holds.
+
+use crate::{
+    failure::{Failure, Kind},
+    stack::Stack,
+};
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::query::QueryError,
+    types::{AttributeValue, CancellationReason, ConditionCheck, Delete, Put, Select, TransactWriteItem, Update},
+};
+use aws_smithy_async::future::pagination_stream::PaginationStream;
+use serde::{Serialize, de::DeserializeOwned};
+use shared::{
+    aws,
+    directory::{
+        BackendUser, Customer, CustomerLogin, STORE, STORES, Store, customer_email_key, customer_key, user_key,
+    },
+    dynamodb::{Item, Outcome, built, from_item, key, number, string, to_item, transact, was_refused},
+    error::Error,
+};
+
+/// Items of one partition, read page by page as they are needed.
+pub struct Items(PaginationStream<Result<Item, SdkError<QueryError>>>);
+
+impl Items {
+    /// The next item.
+    pub async fn next(&mut self) -> Result<Option<Item>, Failure> {
+        let next = self.0.next().await.transpose();
+        Ok(next.map_err(|fault| aws::error("Query", &fault))?)
+    }
+
+    /// The next item, as what it holds.
+    pub async fn next_as<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
+        Ok(self.next().await?.map(from_item).transpose()?)
+    }
+}
+
+/// An item's sort key.
+pub fn sort_key(item: &Item) -> &str {
+    item.get("sk").and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+}
+
+/// What becomes of an account's attributes.
+pub type Changes = Vec<(&'static str, AttributeValue)>;
+
+impl Stack {
+    /// The items of a partition whose sort keys begin with `prefix`, in ascending order.
+    pub fn items(&self, table: &str, pk: &str, prefix: &str) -> Items {
+        let query = self
+            .dynamodb
+            .query()
+            .table_name(table)
+            .consistent_read(true)
+            .expression_attribute_values(":pk", string(pk));
+        let query = if prefix.is_empty() {
+            query.key_condition_expression("pk = :pk")
+        } else {
+            query
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", string(prefix))
+        };
+        Items(query.into_paginator().items().send())
+    }
+
+    /// How many items of a partition have sort keys that begin with `prefix`.
+    pub async fn count_items(&self, table: &str, pk: &str, prefix: &str) -> Result<u64, Failure> {
+        let query = self
+            .dynamodb
+            .query()
+            .table_name(table)
+            .select(Select::Count)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", string(pk))
+            .expression_attribute_values(":prefix", string(prefix));
+        let mut pages = query.into_paginator().send();
+        let mut count = 0;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|fault| aws::error("Query", &fault))?;
+            count += u64::try_from(page.count).unwrap_or(0);
+        }
+        Ok(count)
+    }
+
+    /// Items of the directory.
+    pub fn directory_items(&self, store: &str, prefix: &str) -> Items {
+        self.items(&self.configuration().directory_table, store, prefix)
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if there is none of this hash.
+    pub async fn store(&self, store: &str) -> Result<Store, Failure> {
+        self.services.directory.store(store).await?.ok_or_else(|| {
+            Failure::new(Kind::NotFound, format!("There is no store {store}. `b2b-auth store list` shows them all."))
+        })
+    }
+
+    /// Adds a store. Gives false if there is one already.
+    pub async fn add_store(&self, hash: &str, store: &Store) -> Result<bool, Failure> {
+        self.write(vec![
+            self.put_new(hash, STORE.into(), store)?,
+            self.put(STORES, hash.into(), &serde_json::Map::new())?,
+        ])
+        .await
+        .map(|refusals| refusals.is_empty())
+    }
+
+    /// Adds a backend user. Gives false if there is one with this e-mail already.
+    pub async fn add_user(&self, store: &str, user: &BackendUser) -> Result<bool, Failure> {
+        let items = vec![self.store_exists(store)?, self.put_new(store, user_key(&user.email), user)?];
+        self.write(items).await.map(|refusals| refusals.is_empty())
+    }
+
+    /// Changes attributes of a backend user.
+    pub async fn change_user(&self, store: &str, email: &str, changes: Changes) -> Result<(), Failure> {
+        let update = self.update(store, user_key(email), changes, "attribute_exists(pk)", None)?;
+        let refusals = self.write(vec![update]).await?;
+        if refusals.is_empty() { Ok(()) } else { Err(no_user(store, email)) }
+    }
+
+    /// Removes a backend user.
+    pub async fn remove_user(&self, store: &str, email: &str) -> Result<(), Failure> {
+        let refusals = self.write(vec![self.delete_present(store, user_key(email))?]).await?;
+        if refusals.is_empty() { Ok(()) } else { Err(no_user(store, email)) }
+    }
+
+    /// Adds a customer, in place of one of the same id that was removed. Says which of e-mail and id is taken.
+    pub async fn add_customer(&self, store: &str, login: &CustomerLogin) -> Result<Option<&'static str>, Failure> {
+        let items = self.customer_items(store, login)?;
+        let refusals = self.write(items.into()).await?;
+        Ok(match refusals.first() {
+            None => None,
+            Some(0) => Some("e-mail"),
+            Some(_) => Some("id"),
+        })
+    }
+
+    /// The two items of a new customer, on condition that neither e-mail nor id is taken.
+    pub fn customer_items(&self, store: &str, login: &CustomerLogin) -> Result<[TransactWriteItem; 2], Failure> {
+        let by_id = Put::builder()
+            .table_name(&self.configuration().directory_table)
+            .set_item(Some(to_item(key(store, customer_key(login.customer.customer_id)), &login.customer)?))
+            // What is left of a removed customer has no e-mail.
+            .condition_expression("attribute_not_exists(pk) OR email = :none")
+            .expression_attribute_values(":none", string(""));
+        Ok([
+            self.put_new(store, customer_email_key(&login.customer.email), login)?,
+            TransactWriteItem::builder().put(built(by_id.build())?).build(),
+        ])
+    }
+
+    /// The customer with this e-mail.
+    pub async fn customer(&self, store: &str, email: &str) -> Result<CustomerLogin, Failure> {
+        let login = self.services.directory.customer_login(store, email).await?;
+        login.ok_or_else(|| no_customer(store, email))
+    }
+
+    /// Changes attributes of both items of a customer; those of `secret` are for the one that holds the password hash.
+    pub async fn change_customer(
+        &self,
+        store: &str,
+        customer: &Customer,
+        changes: Changes,
+        secret: Changes,
+    ) -> Result<(), Failure> {
+        let by_email = changes.iter().cloned().chain(secret).collect();
+        let same_id = Some((":same", number(customer.customer_id)));
+        let same_email = Some((":same", string(&customer.email)));
+        let refusals = self
+            .write(vec![
+                self.update(store, customer_email_key(&customer.email), by_email, "customer_id = :same", same_id)?,
+                self.update(store, customer_key(customer.customer_id), changes, "email = :same", same_email)?,
+            ])
+            .await?;
+        if refusals.is_empty() { Ok(()) } else { Err(no_customer(store, &customer.email)) }
+    }
+
+    /// Removes a customer; what stays is that tokens issued until `now` are void.
+    pub async fn remove_customer(&self, store: &str, customer: &Customer, now: u64) -> Result<(), Failure> {
+        let removed = Customer::removed(customer.customer_id, now);
+        let refusals = self
+            .write(vec![
+                self.delete_present(store, customer_email_key(&customer.email))?,
+                self.put(store, customer_key(customer.customer_id), &removed)?,
+            ])
+            .await?;
+        if refusals.is_empty() { Ok(()) } else { Err(no_customer(store, &customer.email)) }
+    }
+
+    /// Writes all or nothing; gives the positions of the items whose conditions did not hold.
+    pub async fn write(&self, items: Vec<TransactWriteItem>) -> Result<Vec<usize>, Failure> {
+        Ok(match transact(&self.dynamodb, items).await? {
+            Outcome::Done => Vec::new(),
+            Outcome::Refused(reasons) => positions(&reasons),
+        })
+    }
+
+    /// That the store has not been removed meanwhile.
+    pub fn store_exists(&self, store: &str) -> Result<TransactWriteItem, Error> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.configuration().directory_table)
+            .set_key(Some(key(store, STORE.into())))
+            .condition_expression("attribute_exists(pk)");
+        Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
+    }
+
+    fn put<T: Serialize>(&self, pk: &str, sk: String, value: &T) -> Result<TransactWriteItem, Error> {
+        let put = Put::builder()
+            .table_name(&self.configuration().directory_table)
+            .set_item(Some(to_item(key(pk, sk), value)?));
+        Ok(TransactWriteItem::builder().put(built(put.build())?).build())
+    }
+
+    fn put_new<T: Serialize>(&self, pk: &str, sk: String, value: &T) -> Result<TransactWriteItem, Error> {
+        let put = Put::builder()
+            .table_name(&self.configuration().directory_table)
+            .set_item(Some(to_item(key(pk, sk), value)?))
+            .condition_expression("attribute_not_exists(pk)");
+        Ok(TransactWriteItem::builder().put(built(put.build())?).build())
+    }
+
+    fn delete_present(&self, store: &str, sk: String) -> Result<TransactWriteItem, Error> {
+        let delete = Delete::builder()
+            .table_name(&self.configuration().directory_table)
+            .set_key(Some(key(store, sk)))
+            .condition_expression("attribute_exists(pk)");
+        Ok(TransactWriteItem::builder().delete(built(delete.build())?).build())
+    }
+
+    fn update(
+        &self,
+        store: &str,
+        sk: String,
+        changes: Changes,
+        condition: &str,
+        compared: Option<(&str, AttributeValue)>,
+    ) -> Result<TransactWriteItem, Error> {
+        let mut update = Update::builder()
+            .table_name(&self.configuration().directory_table)
+            .set_key(Some(key(store, sk)))
+            .condition_expression(condition);
+        let assignments: Vec<_> = (0..changes.len()).map(|n| format!("#c{n} = :c{n}")).collect();
+        for (n, (name, value)) in changes.into_iter().enumerate() {
+            update = update
+                .expression_attribute_names(format!("#c{n}"), name)
+                .expression_attribute_values(format!(":c{n}"), value);
+        }
+        if let Some((name, value)) = compared {
+            update = update.expression_attribute_values(name, value);
+        }
+        let update = update.update_expression(format!("SET {}", assignments.join(", ")));
+        Ok(TransactWriteItem::builder().update(built(update.build())?).build())
+    }
+}
+
+fn positions(reasons: &[CancellationReason]) -> Vec<usize> {
+    reasons.iter().enumerate().filter(|(_, reason)| was_refused(reason)).map(|(position, _)| position).collect()
+}
+
+/// That there is no such backend user.
+pub fn no_user(store: &str, email: &str) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        format!("The store {store} has no backend user {email}. `b2b-auth user list --store {store}` shows them all."),
+    )
+}
+
+fn no_customer(store: &str, email: &str) -> Failure {
+    Failure::new(Kind::NotFound, format!("The store {store} has no customer {email}."))
+}

@@ -1,0 +1,143 @@
+//! What the tool prints: rows as a table or as JSON on standard output, messages on standard error.
+
+use crate::failure::{Failure, Kind};
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+use std::io::{self, Write};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Rows that a table looks at to find the widths of its columns; later ones may be out of line.
+const ROWS_MEASURED: usize = 200;
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people. Times are in UTC.
+    Table,
+    /// For scripts: an array of objects. Times are in Unix seconds.
+    Json,
+}
+
+/// Where rows go.
+pub struct Output {
+    pub format: Format,
+}
+
+/// Rows that are printed as they come.
+pub struct Rows {
+    format: Format,
+    columns: &'static [&'static str],
+    waiting: Vec<Vec<String>>,
+    widths: Option<Vec<usize>>,
+    count: usize,
+    to: io::BufWriter<io::Stdout>,
+}
+
+/// Prints a line for the person at the terminal.
+#[expect(clippy::print_stderr, reason = "a message for the person at the terminal")]
+pub fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+impl Output {
+    pub fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Rows of these columns. A column whose name ends in `At` holds Unix seconds.
+    pub fn rows(&self, columns: &'static [&'static str]) -> Rows {
+        let to = io::BufWriter::new(io::stdout());
+        Rows { format: self.format, columns, waiting: Vec::new(), widths: None, count: 0, to }
+    }
+
+    /// One object: in a table, a line for each member.
+    pub fn object(&self, object: &Value) -> Result<(), Failure> {
+        let mut to = io::stdout().lock();
+        let printed = match (self.format, object) {
+            (Format::Table, Value::Object(members)) => {
+                let width = members.keys().map(String::len).max().unwrap_or(0);
+                members.iter().try_for_each(|(name, value)| writeln!(to, "{name:<width$}  {}", cell(name, value)))
+            }
+            _ => writeln!(to, "{object:#}"),
+        };
+        printed.map_err(|error| cannot_print(&error))
+    }
+}
+
+impl Rows {
+    /// Prints a row, of as many values as there are columns.
+    pub fn push(&mut self, values: Vec<Value>) -> Result<(), Failure> {
+        self.count += 1;
+        match self.format {
+            Format::Json => {
+                let members: Map<_, _> = self.columns.iter().map(ToString::to_string).zip(values).collect();
+                let separator = if self.count == 1 { "[\n  " } else { ",\n  " };
+                write!(self.to, "{separator}{}", Value::Object(members)).map_err(|error| cannot_print(&error))
+            }
+            Format::Table => {
+                let cells: Vec<String> =
+                    self.columns.iter().zip(&values).map(|(name, value)| cell(name, value)).collect();
+                if let Some(widths) = &self.widths {
+                    return line(&mut self.to, &cells, widths);
+                }
+                self.waiting.push(cells);
+                if self.waiting.len() == ROWS_MEASURED { self.begin() } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Prints what is left, and how many rows there were.
+    pub fn end(mut self) -> Result<(), Failure> {
+        match self.format {
+            Format::Json if self.count == 0 => writeln!(self.to, "[]").map_err(|error| cannot_print(&error))?,
+            Format::Json => writeln!(self.to, "\n]").map_err(|error| cannot_print(&error))?,
+            Format::Table if self.widths.is_none() => self.begin()?,
+            Format::Table => {}
+        }
+        self.to.flush().map_err(|error| cannot_print(&error))
+    }
+
+    /// Prints the head and the rows that waited for it.
+    fn begin(&mut self) -> Result<(), Failure> {
+        let head: Vec<String> = self.columns.iter().map(ToString::to_string).collect();
+        let waiting = std::mem::take(&mut self.waiting);
+        let width = |column: usize| {
+            let cells = waiting.iter().chain([&head]).map(|cells| cells[column].chars().count());
+            cells.max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..head.len()).map(width).collect();
+        for cells in [head].iter().chain(&waiting) {
+            line(&mut self.to, cells, &widths)?;
+        }
+        self.widths = Some(widths);
+        Ok(())
+    }
+}
+
+fn line(to: &mut impl Write, cells: &[String], widths: &[usize]) -> Result<(), Failure> {
+    let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    writeln!(to, "{}", padded.join("  ").trim_end()).map_err(|error| cannot_print(&error))
+}
+
+/// A value as people read it. What could move the terminal's cursor or colour is shown as its escape.
+fn cell(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => {
+            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
+        }
+        Value::Array(values) => values.iter().map(|value| cell(name, value)).collect::<Vec<_>>().join(","),
+        Value::Number(seconds) if name.ends_with("At") => seconds.as_u64().map_or_else(String::new, utc),
+        other => other.to_string(),
+    }
+}
+
+/// Unix seconds as a time in UTC.
+pub fn utc(unix_seconds: u64) -> String {
+    let time = i64::try_from(unix_seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| unix_seconds.to_string())
+}
+
+fn cannot_print(error: &io::Error) -> Failure {
+    Failure::new(Kind::Fault, format!("Standard output cannot be written: {error}"))
+}
