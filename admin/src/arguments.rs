@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::{
-    commands::{api_account, customer, doctor, key, login, store, token, user},
+    commands::{api_account, customer, doctor, key, login, restore, store, token, user},
     output::Format,
     stack::TargetArguments,
 };
@@ -66,6 +66,8 @@ pub enum Command {
     /// Keys that sign the tokens.
     #[command(subcommand)]
     Key(key::Command),
+    /// Brings back accounts from a table that DynamoDB has restored the directory into.
+    Restore(restore::RestoreArguments),
     /// Checks a deployment from end to end, and says how to mend what is wrong.
     Doctor(doctor::DoctorArguments),
     /// Prints completions for a shell.

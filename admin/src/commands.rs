@@ -5,6 +5,7 @@ pub mod customer;
 pub mod doctor;
 pub mod key;
 pub mod login;
+pub mod restore;
 pub mod store;
 pub mod token;
 pub mod user;

@@ -55,6 +55,11 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Some causes are lists.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// By the codes that AWS's services answer with, what went wrong and what to do.
 const ACCESS: [(&[&str], &str); 4] = [
     (
@@ -87,7 +92,7 @@ impl From<Error> for Failure {
         let Some(cause) = error.cause() else {
             return Self::new(Kind::Fault, error.to_string());
         };
-        let told = |kind, what_to_do: &str| Self::new(kind, format!("{what_to_do}. ({cause})"));
+        let told = |kind, what_to_do: &str| Self::new(kind, format!("{what_to_do}. ({})", one_line(cause)));
         for (codes, what_to_do) in ACCESS {
             if codes.iter().any(|code| cause.contains(code)) {
                 return told(Kind::NoAccess, what_to_do);

@@ -42,7 +42,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(arguments.output);
     let tool = match (&arguments.command, Stack::open(&arguments.target).await) {
         // What keeps it from being opened is what the doctor is asked for.
-        (Command::Doctor(_), Err(failure)) => return commands::doctor::cannot_open(&output, &failure),
+        (Command::Doctor(_), Err(failure)) => return commands::doctor::cannot_open(&output, failure),
         (_, stack) => Tool { stack: stack?, output },
     };
     match arguments.command {
@@ -53,6 +53,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Token(command) => commands::token::run(&tool, command).await,
         Command::Login(command) => commands::login::run(&tool, command).await,
         Command::Key(command) => commands::key::run(&tool, command).await,
+        Command::Restore(arguments) => commands::restore::run(&tool, arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(&tool, arguments).await,
         Command::Completions { .. } => Ok(()),
     }

@@ -39,6 +39,11 @@ pub fn say(line: &str) {
     eprintln!("{line}");
 }
 
+/// Prints a line of what was asked for.
+pub fn print(line: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{line}").map_err(|error| cannot_print(&error))
+}
+
 impl Output {
     pub fn new(format: Format) -> Self {
         Self { format }
@@ -127,6 +132,8 @@ fn cell(name: &str, value: &Value) -> String {
             text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
         }
         Value::Array(values) => values.iter().map(|value| cell(name, value)).collect::<Vec<_>>().join(","),
+        // A store from before stores had a time.
+        Value::Number(zero) if name == "createdAt" && zero.as_u64() == Some(0) => "-".into(),
         Value::Number(seconds) if name.ends_with("At") => seconds.as_u64().map_or_else(String::new, utc),
         other => other.to_string(),
     }

@@ -160,6 +160,11 @@ impl Stack {
         &self.services.configuration
     }
 
+    /// Whether it was deployed, and is not that of `cargo run`.
+    pub fn is_deployed(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// Who makes changes, for the audit line.
     pub async fn actor(&self) -> &str {
         let find = async {

@@ -151,7 +151,7 @@ fn failure(error: RotationError) -> Failure {
 }
 
 /// The version of a rotation that has not been finished.
-async fn pending(tool: &Tool) -> Result<Option<String>, Failure> {
+pub async fn pending(tool: &Tool) -> Result<Option<String>, Failure> {
     let request = tool.stack.secrets.describe_secret().secret_id(&tool.stack.configuration().keyring_secret_id);
     let secret = request.send().await.map_err(|fault| aws::error("DescribeSecret", &fault))?;
     let has = |stages: &[String], label| stages.iter().any(|stage| stage == label);

@@ -159,16 +159,18 @@ async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Fail
         "users": contents.users, "customers": contents.customers, "apiAccounts": contents.api_accounts, "tokens": contents.tokens,
     });
     let change = Change { action: "store remove", store: Some(hash), details };
-    tool.change(change, async {
-        // The store itself goes last, so that an interrupted removal can be taken up again; and all is looked at once more,
-        // for what was added meanwhile.
-        for is_last in [false, true] {
-            revoke_tokens(tool, hash).await?;
-            delete_items(tool, hash, is_last).await?;
-        }
-        Ok(())
-    })
-    .await
+    tool.change(change, erase(tool, hash)).await
+}
+
+/// Removes a store and all that is in it. To be interrupted and begun again does no harm.
+pub async fn erase(tool: &Tool, hash: &str) -> Result<(), Failure> {
+    // The store itself goes last, so that an interrupted removal can be taken up again; and all is looked at once more, for
+    // what was added meanwhile.
+    for is_last in [false, true] {
+        revoke_tokens(tool, hash).await?;
+        delete_items(tool, hash, is_last).await?;
+    }
+    Ok(())
 }
 
 async fn revoke_tokens(tool: &Tool, hash: &str) -> Result<(), Failure> {

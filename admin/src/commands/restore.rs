@@ -1,0 +1,99 @@
+//! `b2b-auth restore`.
+
+use crate::{
+    Tool,
+    arguments::StoreArgument,
+    audit::Change,
+    failure::{Failure, Kind},
+    output::Rows,
+};
+use clap::Args;
+use serde_json::json;
+use shared::directory::{BackendUser, CUSTOMER_EMAILS, Customer, CustomerLogin, STORE, Store, USERS};
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  b2b-auth --stack-name b2b-auth restore --from-table b2b-auth-restored --store mystore --dry-run")]
+pub struct RestoreArguments {
+    #[command(flatten)]
+    store: StoreArgument,
+    /// The table that DynamoDB has restored the directory into.
+    #[arg(long, value_name = "TABLE")]
+    from_table: String,
+    /// Show what would be brought back, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Brings back what is missing in the directory and changes nothing that is there.
+///
+/// API accounts and server-to-server tokens are left out: they may have been revoked since, and are quickly made anew.
+pub async fn run(
+    tool: &Tool,
+    RestoreArguments { store, from_table, dry_run }: RestoreArguments,
+) -> Result<(), Failure> {
+    let store = store.store.as_str();
+    let mut rows = tool.output.rows(&["restored", "email", "customerId"]);
+    let mut restored = 0;
+    let outcome = if dry_run {
+        bring_back(tool, store, &from_table, false, &mut rows, &mut restored).await
+    } else {
+        let change = Change { action: "restore", store: Some(store), details: json!({"fromTable": from_table}) };
+        tool.change(change, bring_back(tool, store, &from_table, true, &mut rows, &mut restored)).await
+    };
+    rows.end()?;
+    outcome?;
+    let did = if dry_run { "Would bring back" } else { "Brought back" };
+    crate::output::say(&format!("{did} {}.", super::count(restored, "account")));
+    Ok(())
+}
+
+async fn bring_back(
+    tool: &Tool,
+    store: &str,
+    from_table: &str,
+    writes: bool,
+    rows: &mut Rows,
+    restored: &mut u64,
+) -> Result<(), Failure> {
+    let directory = &tool.stack.services.directory;
+    let now = tool.stack.services.clock.now();
+    if directory.store(store).await?.is_none() {
+        let kept: Store = tool
+            .stack
+            .items(from_table, store, STORE)
+            .next_as()
+            .await?
+            .ok_or_else(|| Failure::new(Kind::NotFound, format!("The table {from_table} has no store {store}.")))?;
+        if writes {
+            // Storefront tokens from before its removal stay void.
+            tool.stack.add_store(store, &Store { created_at: now, ..kept }).await?;
+        }
+        rows.push(vec![json!("store"), json!(null), json!(null)])?;
+    }
+    let mut users = tool.stack.items(from_table, store, USERS);
+    while let Some(user) = users.next_as::<BackendUser>().await? {
+        let is_missing = directory.backend_user(store, &user.email).await?.is_none();
+        if is_missing && (!writes || tool.stack.add_user(store, &user).await?) {
+            *restored += 1;
+            rows.push(vec![json!("backend user"), json!(user.email), json!(null)])?;
+        }
+    }
+    let mut customers = tool.stack.items(from_table, store, CUSTOMER_EMAILS);
+    while let Some(CustomerLogin { customer, password_hash }) = customers.next_as().await? {
+        if directory.customer_login(store, &customer.email).await?.is_some()
+            || directory.customer(store, customer.customer_id).await?.is_some_and(|present| !present.is_removed())
+        {
+            continue;
+        }
+        // Storefront tokens from before the restoration stay void.
+        let customer = Customer { tokens_valid_after: Some(now), ..customer };
+        let row = vec![json!("customer"), json!(customer.email), json!(customer.customer_id)];
+        let login = CustomerLogin { customer, password_hash };
+        if !writes || tool.stack.add_customer(store, &login).await?.is_none() {
+            *restored += 1;
+            rows.push(row)?;
+        }
+    }
+    Ok(())
+}
