@@ -1,17 +1,32 @@
 //! The stack that a command works on: one that was deployed, or the one that `cargo run` started.
 
-use crate::failure::{Failure, Kind};
+use crate::{
+    failure::{Failure, Kind},
+    output::say,
+};
 use aws_config::{Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_cloudformation::types::Stack as Description;
+use aws_sdk_cloudformation::{
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef},
+    error::BoxError,
+    types::Stack as Description,
+};
 use aws_sdk_dynamodb::config::Credentials;
 use clap::Args;
 use shared::{
     aws,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
+    jwt::LEEWAY,
     services::Services,
 };
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::sync::OnceCell;
 
 /// DynamoDB and Secrets Manager of the stack that `cargo run` starts.
@@ -102,7 +117,8 @@ impl Stack {
                 "Which AWS region? Name it with --region or AWS_REGION, or in the profile.",
             ));
         };
-        let description = describe(&config, name, &region).await?;
+        let server_clock = ServerClock::default();
+        let description = describe(&config, name, &region, &server_clock).await?;
         let output = |key: &str| {
             let found = description.outputs().iter().find(|output| output.output_key() == Some(key));
             found.and_then(|output| output.output_value()).map(ToOwned::to_owned).ok_or_else(|| {
@@ -130,7 +146,8 @@ impl Stack {
             None => output("ApiUrl")?,
         };
         let rotation_days = parameter("RotationDays").parse().unwrap_or(0);
-        Ok(Self::new(format!("{name} in {region}"), rotation_days, &config, configuration, &api_url, true))
+        let stack = Self::new(format!("{name} in {region}"), rotation_days, &config, configuration, &api_url, true);
+        Ok(stack.with_clock(server_clock.ahead()))
     }
 
     fn new(
@@ -153,6 +170,16 @@ impl Stack {
             identity: has_identity.then(|| aws_sdk_sts::Client::new(config)),
             actor: OnceCell::new(),
         }
+    }
+
+    /// Goes by AWS's clock, which the functions go by: a revocation by a clock that is behind would spare tokens.
+    fn with_clock(mut self, seconds_ahead: i64) -> Self {
+        if seconds_ahead.unsigned_abs() > LEEWAY {
+            say(&format!("This machine's clock is {seconds_ahead} seconds off; the time is taken from AWS."));
+            let clock = Clock::system();
+            self.services.clock = Clock::new(move || clock.now().saturating_add_signed(seconds_ahead));
+        }
+        self
     }
 
     /// The settings of the deployment.
@@ -187,8 +214,44 @@ fn patient_config(attempts: u32) -> aws_config::ConfigLoader {
     aws::config().timeout_config(timeouts).retry_config(RetryConfig::standard().with_max_attempts(attempts))
 }
 
-async fn describe(config: &SdkConfig, name: &str, region: &str) -> Result<Description, Failure> {
-    let client = aws_sdk_cloudformation::Client::new(config);
+/// How far AWS's clock was ahead of this machine's, in seconds, when it last answered.
+#[derive(Clone, Debug, Default)]
+struct ServerClock(Arc<AtomicI64>);
+
+impl ServerClock {
+    fn ahead(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for ServerClock {
+    fn name(&self) -> &'static str {
+        "ServerClock"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        if let Some(date) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) {
+            let here = i64::try_from(Clock::system().now()).unwrap_or(0);
+            self.0.store(date.unix_timestamp() - here, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+async fn describe(
+    config: &SdkConfig,
+    name: &str,
+    region: &str,
+    server_clock: &ServerClock,
+) -> Result<Description, Failure> {
+    let config = aws_sdk_cloudformation::config::Builder::from(config).interceptor(server_clock.clone()).build();
+    let client = aws_sdk_cloudformation::Client::from_conf(config);
     match client.describe_stacks().stack_name(name).send().await {
         Ok(answer) => answer.stacks.into_iter().flatten().next().ok_or_else(|| no_stack(name, region)),
         Err(fault) => {

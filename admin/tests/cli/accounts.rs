@@ -1,0 +1,195 @@
+//! `b2b-auth user`, `customer`, `api-account` and `login`.
+
+use crate::support::{OTHER_PASSWORD, PASSWORD, TestStack};
+use local::demo;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const STORE: [&str; 2] = ["--store", demo::STORE];
+
+fn in_store<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &STORE].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_user_can_do_what_the_operator_allows() {
+    let stack = TestStack::start().await;
+    let email = "New.Admin@example.com";
+    let create = async |password| stack.create_token(demo::STORE, "new.admin@EXAMPLE.com", password).await;
+    let run = |arguments: &[&str]| stack.b2b_auth(&in_store(arguments));
+    stack.with_password(PASSWORD, &in_store(&["user", "add", email, "--role", "administrator"])).changes("user add");
+    let (status, answer) = create(PASSWORD).await;
+    assert_eq!(status, 200, "{answer}");
+    let token = answer["data"][0]["token"].as_str().unwrap().to_owned();
+
+    run(&["user", "set-role", email, "sales-rep"]).changes("user set-role");
+    assert_eq!(create(PASSWORD).await.1["detail"], "role forbidden");
+    run(&["user", "set-role", email, "store-owner"]).changes("user set-role");
+    assert_eq!(create(PASSWORD).await.0, 200);
+    let disabled = run(&["user", "disable", "NEW.admin@example.com"]);
+    disabled.changes("user disable");
+    assert!(disabled.stderr.contains("has made 2 server-to-server tokens, still good"), "{disabled:?}");
+    assert_eq!((create(PASSWORD).await.0, stack.list(&token).await), (400, 200));
+    run(&["user", "enable", email]).changes("user enable");
+    stack.with_password(OTHER_PASSWORD, &in_store(&["user", "set-password", email])).changes("user set-password");
+    assert_eq!((create(PASSWORD).await.0, create(OTHER_PASSWORD).await.0), (400, 200));
+    run(&["user", "remove", email]).changes("user remove");
+    assert_eq!(create(OTHER_PASSWORD).await.0, 400);
+    let users = stack.json(&in_store(&["user", "list"]));
+    let emails: Vec<_> = users.as_array().unwrap().iter().map(|user| user["email"].as_str().unwrap()).collect();
+    assert_eq!(emails, [demo::ADMIN_EMAIL, demo::REP_EMAIL]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_to_a_backend_user_is_one_sentence_and_changes_nothing() {
+    let stack = TestStack::start().await;
+    let before = stack.json(&in_store(&["user", "list"]));
+    let add = |email| vec!["user", "add", email, "--role", "administrator"];
+    let too_long = "0123456789abcdef".repeat(65);
+    for (password, arguments, code, says) in [
+        (PASSWORD, in_store(&add("ADMIN@example.com")), 4, "already has a backend user ADMIN@example.com"),
+        ("hunt2", in_store(&add("a@b")), 2, "The password is too short: it has 5 characters, and needs 12."),
+        (&too_long, in_store(&add("a@b")), 2, "The password is too long: it has 1040 bytes, and may have 1024."),
+        ("aaaaaaaaaaaaaaaa", in_store(&add("a@b")), 2, "The password is too easy to guess"),
+        ("", in_store(&["user", "set-password", demo::ADMIN_EMAIL]), 2, "The password is too short"),
+        (PASSWORD, in_store(&add("no-mail")), 2, "must be an e-mail address"),
+        (PASSWORD, in_store(&["user", "add", "a@b", "--role", "king"]), 2, "possible values: administrator"),
+        (PASSWORD, [&add("a@b")[..], &["--store", "nostore"]].concat(), 3, "There is no store nostore."),
+        (PASSWORD, in_store(&["user", "set-password", "a@b"]), 3, "The store demostore has no backend user a@b."),
+    ] {
+        let ended = stack.with_password(password, &arguments);
+        ended.fails(code, says);
+        assert!(ended.audit().is_empty() && (password.len() < 3 || !ended.stderr.contains(password)), "{ended:?}");
+    }
+    for arguments in [["user", "disable"], ["user", "enable"], ["user", "remove"]] {
+        stack.b2b_auth(&in_store(&[&arguments[..], &["a@b"]].concat())).fails(3, "has no backend user a@b.");
+    }
+    let without_terminal = stack.b2b_auth(&in_store(&add("a@b")));
+    without_terminal.fails(2, "There is no terminal to ask for the password. Give it with --password-stdin.");
+    let as_argument = [&in_store(&add("a@b"))[..], &["--password", PASSWORD]].concat();
+    stack.b2b_auth(&as_argument).fails(2, "unexpected argument '--password'");
+    assert_eq!(stack.json(&in_store(&["user", "list"])), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
+    let stack = TestStack::start().await;
+    let email = "new@example.com";
+    let run = |arguments: &[&str]| stack.b2b_auth(&in_store(arguments));
+    let add = in_store(&["customer", "add", "New@example.com", "--id", "7", "--channels", "1"]);
+    stack.with_password(PASSWORD, &add).changes("customer add");
+    let login = async |password: &str| {
+        // Later than the second of the last change.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let (status, answer) = stack.log_in(email, password).await;
+        assert_eq!(status, 200, "{answer}");
+        let token = answer["data"]["token"].as_str().unwrap().to_owned();
+        stack.b2b_auth(&["token", "verify", &token]).succeeds();
+        token
+    };
+    let first = login(PASSWORD).await;
+
+    run(&["customer", "disable", email]).changes("customer disable");
+    stack.b2b_auth(&["token", "verify", &first]).fails(8, "the customer is disabled or removed");
+    assert_eq!(stack.log_in(email, PASSWORD).await.0, 400);
+    run(&["customer", "enable", email]).changes("customer enable");
+    stack.b2b_auth(&["token", "verify", &first]).fails(8, "revoked: the customer was disabled");
+
+    let second = login(PASSWORD).await;
+    stack
+        .with_password(OTHER_PASSWORD, &in_store(&["customer", "set-password", email]))
+        .changes("customer set-password");
+    stack.b2b_auth(&["token", "verify", &second]).fails(8, "revoked");
+    assert_eq!(stack.log_in(email, PASSWORD).await.0, 400);
+
+    let third = login(OTHER_PASSWORD).await;
+    run(&["customer", "set-channels", email, "--channels", "2"]).changes("customer set-channels");
+    stack.b2b_auth(&["token", "verify", &third]).fails(8, "not a channel of the customer");
+    run(&["customer", "set-channels", email, "--channels", "1,2"]).changes("customer set-channels");
+    stack.b2b_auth(&["token", "verify", &third]).succeeds();
+
+    run(&["customer", "remove", email]).changes("customer remove");
+    stack.b2b_auth(&["token", "verify", &third]).fails(8, "disabled or removed");
+    assert_eq!(stack.json(&in_store(&["customer", "list"])).as_array().unwrap().len(), 1);
+    // The same customer, or another with the same id: what was issued before stays void.
+    stack.with_password(PASSWORD, &add).changes("customer add");
+    stack.b2b_auth(&["token", "verify", &third]).fails(8, "revoked");
+    login(PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_to_a_customer_is_one_sentence_and_changes_nothing() {
+    let stack = TestStack::start().await;
+    let before = stack.json(&in_store(&["customer", "list"]));
+    for (arguments, code, says) in [
+        (vec!["customer", "add", "BUYER@example.com", "--id", "7"], 4, "already has a customer with this e-mail"),
+        (vec!["customer", "add", "a@b", "--id", "313"], 4, "already has a customer with this id"),
+        (vec!["customer", "add", "a@b", "--id", "0"], 2, "must be a positive integer"),
+        (vec!["customer", "add", "a@b", "--id", "7", "--channels", "9"], 2, "9 is no channel of the store"),
+        (vec!["customer", "set-password", "a@b"], 3, "The store demostore has no customer a@b."),
+    ] {
+        let ended = stack.with_password(PASSWORD, &in_store(&arguments));
+        ended.fails(code, says);
+        assert!(ended.audit().is_empty(), "{ended:?}");
+    }
+    let no_channel = ["customer", "set-channels", demo::BUYER_EMAIL, "--channels", "1,9"];
+    stack.b2b_auth(&in_store(&no_channel)).fails(2, "9 is no channel of the store");
+    for action in ["disable", "enable", "remove"] {
+        stack.b2b_auth(&in_store(&["customer", action, "a@b"])).fails(3, "has no customer a@b.");
+    }
+    assert_eq!(stack.json(&in_store(&["customer", "list"])), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_is_shown_once_and_kept_as_its_hash() {
+    let stack = TestStack::start().await;
+    let create = in_store(&["--output", "json", "api-account", "create", "erp", "--scope", "read"]);
+    let created = stack.b2b_auth(&create);
+    created.changes("api-account create");
+    let account: Value = serde_json::from_str(&created.stdout).unwrap();
+    let (id, token) = (account["id"].as_str().unwrap(), account["accessToken"].as_str().unwrap());
+    assert!(!created.stderr.contains(token));
+    let headers = [("X-Auth-Token", token), ("X-Store-Hash", demo::STORE)];
+    let list = async || stack.call("GET", "/backend/tokens", &headers, Value::Null).await.0;
+    assert_eq!(list().await, 200);
+
+    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config().await);
+    for table in ["directory", "tokens"] {
+        let items = client.scan().table_name(table).send().await.unwrap();
+        assert!(!format!("{items:?}").contains(token), "{table}");
+    }
+    let listed = stack.json(&in_store(&["api-account", "list"]));
+    assert_eq!(
+        (&listed[0]["id"], &listed[0]["name"], &listed[0]["scope"]),
+        (&json!(id), &json!("erp"), &json!("read"))
+    );
+    assert!(listed[0]["lastUsedAt"].is_u64() && !listed.to_string().contains(token), "{listed}");
+    let verified = stack.json(&["token", "verify", token]);
+    assert_eq!(
+        (&verified["store"], &verified["name"], &verified["good"]),
+        (&json!(demo::STORE), &json!("erp"), &json!(true))
+    );
+
+    stack.b2b_auth(&["api-account", "revoke", id, "--store", demo::OTHER_STORE]).fails(3, "has no API account");
+    assert_eq!(list().await, 200);
+    stack.b2b_auth(&in_store(&["api-account", "revoke", id])).changes("api-account revoke");
+    assert_eq!(list().await, 401);
+    stack.b2b_auth(&in_store(&["api-account", "revoke", id])).fails(3, "has no API account");
+    stack.b2b_auth(&["token", "verify", token]).fails(8, "no store has such an API account");
+    stack.b2b_auth(&["token", "verify", &token[..70]]).fails(8, "its checksum is wrong");
+    stack.b2b_auth(&in_store(&["api-account", "revoke", ""])).fails(2, "must be 12 hexadecimal digits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_out_account_is_let_in_again() {
+    let stack = TestStack::start().await;
+    for _ in 0..10 {
+        assert_eq!(stack.log_in(demo::BUYER_EMAIL, "wrong").await.0, 400);
+    }
+    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.0, 429);
+    let unlocked = stack.b2b_auth(&in_store(&["login", "unlock", "Buyer@example.com"]));
+    unlocked.changes("login unlock");
+    assert!(unlocked.stderr.contains("0 attempts as a backend user, 10 as a customer"), "{unlocked:?}");
+    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.0, 200);
+    stack.b2b_auth(&["login", "unlock", "a@b", "--store", "nostore"]).fails(3, "There is no store nostore.");
+}

@@ -1,0 +1,93 @@
+//! `b2b-auth doctor`.
+
+use crate::support::{Ended, TestStack, run};
+use serde_json::Value;
+
+/// What stands beside the one thing that is bad.
+#[track_caller]
+fn complaint(ended: &Ended, says: &str, mend: &str) {
+    ended.fails(8, "bad.");
+    let findings: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+    let bad: Vec<_> = findings.iter().filter(|finding| finding["result"] == "BAD").collect();
+    let text = |name: &str| bad[0][name].as_str().unwrap();
+    assert!(bad.len() == 1 && text("finding").contains(says) && text("mend").contains(mend), "{says}: {bad:?}");
+}
+
+fn doctor(stack: &TestStack) -> Ended {
+    stack.b2b_auth(&["--output", "json", "doctor"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_works_is_good_and_nothing_of_the_visit_is_left() {
+    let stack = TestStack::start().await;
+    let before = stack.json(&["store", "list"]);
+    for _ in 0..2 {
+        let ended = doctor(&stack);
+        ended.changes("doctor");
+        let findings: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+        assert!(findings.iter().all(|finding| finding["result"] == "good"), "{ended:?}");
+        let round = findings.iter().find(|finding| finding["check"] == "round").unwrap();
+        assert_eq!(round["finding"], "8 calls of the API, from a login to a deleted token, went as they should.");
+    }
+    assert_eq!(stack.json(&["store", "list"]), before);
+    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config().await);
+    let items = client.scan().table_name("directory").send().await.unwrap();
+    assert!(!format!("{items:?}").contains("b2b-auth-doctor"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_gone_is_named() {
+    let stack = TestStack::start().await;
+    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config().await);
+    client.delete_table().table_name("login-attempts").send().await.unwrap();
+    complaint(&doctor(&stack), "There is no table login-attempts.", "Deploy again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyring_that_cannot_be_used_is_told() {
+    let stack = TestStack::start().await;
+    let secrets = aws_sdk_secretsmanager::Client::new(&stack.sdk_config().await);
+    for (text, says) in [
+        (r#"{"kid": "x", "key": "short"}"#, "a key of less than 32 bytes"),
+        ("{}", "not of the form"),
+        (
+            r#"{"kid": "x", "key": "0123456789abcdef0123456789abcdef", "signsFrom": 4102444800}"#,
+            "signsFrom lies too far ahead",
+        ),
+    ] {
+        secrets.put_secret_value().secret_id("keyring").secret_string(text).send().await.unwrap();
+        complaint(&doctor(&stack), says, "Move AWSCURRENT back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_not_set_is_doubtful_but_not_bad() {
+    let stack = TestStack::start().await;
+    let secrets = aws_sdk_secretsmanager::Client::new(&stack.sdk_config().await);
+    let empty = r#"{"clientId":"","clientSecret":""}"#;
+    secrets.put_secret_value().secret_id("app").secret_string(empty).send().await.unwrap();
+    let ended = doctor(&stack);
+    ended.changes("doctor");
+    assert!(
+        ended.stdout.contains(r#""result":"doubtful","finding":"The app's client id and secret are not set"#),
+        "{ended:?}"
+    );
+    assert!(ended.stdout.contains("7 calls of the API"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_cannot_be_reached_or_is_another_is_told() {
+    let stack = TestStack::start().await;
+    let at = |url: &str| run(stack.command_at(url, &["--output", "json", "doctor"]), "");
+    complaint(&at("http://127.0.0.1:1/api/io"), "cannot be reached", "Check the network, and --api-url");
+    complaint(&at(&stack.stack.api.url), "404 instead of 401", "Check --api-url");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_work_on_other_data_are_told() {
+    let (stack, other) = (TestStack::start().await, TestStack::start().await);
+    let api = format!("{}/api/io", other.stack.api.url);
+    let ended = run(stack.command_at(&api, &["--output", "json", "doctor"]), "");
+    complaint(&ended, "create-backend-token, the right password: 400 instead of 200", "do not fit together");
+    assert_eq!(stack.json(&["store", "list"]).as_array().unwrap().len(), 2, "its store is removed all the same");
+}

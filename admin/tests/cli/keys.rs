@@ -1,0 +1,102 @@
+//! `b2b-auth key`.
+
+use crate::support::TestStack;
+use local::demo;
+use serde_json::Value;
+
+fn keys(stack: &TestStack) -> Vec<(String, String, u64)> {
+    let rows = stack.json(&["key", "list"]);
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let row = |row: &Value| (text(row, "key"), text(row, "does"), row["liveTokens"].as_u64().unwrap());
+    rows.as_array().unwrap().iter().map(row).collect()
+}
+
+fn revoke_all(stack: &TestStack) {
+    let revoke = ["token", "revoke", "--store", demo::STORE, "--all", "--confirm", demo::STORE];
+    stack.b2b_auth(&revoke).succeeds();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_adds_a_key_that_signs_later_and_refuses_nobody() {
+    let stack = TestStack::start().await;
+    assert_eq!(keys(&stack), [("demo".into(), "signs and verifies".into(), 1)]);
+    let rotated = stack.b2b_auth(&["key", "rotate"]);
+    rotated.changes("key rotate");
+    assert!(rotated.stderr.contains(" signs from "), "{rotated:?}");
+    let after = keys(&stack);
+    assert_eq!((after[0].1.as_str(), after[0].2), ("will sign", 0));
+    assert_eq!(after[1], ("demo".into(), "signs and verifies".into(), 1));
+    assert_eq!(stack.list(&demo::token()).await, 200);
+    stack.b2b_auth(&["doctor"]).succeeds();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_needed_is_only_retired_by_force() {
+    let stack = TestStack::start().await;
+    stack.b2b_auth(&["key", "retire", "nokey"]).fails(3, "The keyring has no key nokey.");
+    stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "it signs now");
+    stack.b2b_auth(&["key", "rotate"]).succeeds();
+    let newest = keys(&stack)[0].0.clone();
+    stack
+        .b2b_auth(&["key", "retire", "demo"])
+        .fails(5, "it signs now, and all storefront tokens of the last day and 1 server-to-server token end with it");
+    stack.b2b_auth(&["key", "retire", &newest]).fails(5, "it is the newest and will sign soon");
+    assert_eq!(keys(&stack).len(), 2);
+
+    let forced = stack.b2b_auth(&["key", "retire", "demo", "--force"]);
+    forced.changes("key retire");
+    assert!(forced.stderr.contains("Retiring demo although it is still needed"), "{forced:?}");
+    assert_eq!(keys(&stack), [(newest.clone(), "signs and verifies".into(), 0)]);
+    stack.b2b_auth(&["token", "verify", &demo::token()]).fails(8, "unknown kid");
+
+    // The only key has leaked: another takes its place.
+    stack.b2b_auth(&["key", "retire", &newest, "--force"]).changes("key retire");
+    let left = keys(&stack);
+    assert!(left.len() == 1 && left[0].0 != newest && left[0].1 == "signs and verifies", "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_signed_long_ago_and_has_no_live_tokens_is_retired() {
+    let stack = TestStack::start().await;
+    let secrets = aws_sdk_secretsmanager::Client::new(&stack.sdk_config().await);
+    let keyring = |signs_from: u64| {
+        let key = "0123456789abcdef0123456789abcdef";
+        format!(
+            r#"{{"kid": "new", "key": "new-{key}", "signsFrom": {signs_from}, "previous": [
+                {{"kid": "demo", "key": "demo-signing-key-0123456789abcdefghijklmnopqrstuvwxyz"}}, {{"kid": "old", "key": "old-{key}"}}]}}"#
+        )
+    };
+    let put = async |text: String| {
+        secrets.put_secret_value().secret_id("keyring").secret_string(text).send().await.unwrap();
+    };
+    let now = shared::clock::Clock::system().now();
+    put(keyring(now - 3600)).await;
+    stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "1 live server-to-server token signed with it would end");
+    revoke_all(&stack);
+    stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "and storefront tokens last a day");
+    put(keyring(now - 90_000)).await;
+    stack.b2b_auth(&["key", "retire", "demo"]).changes("key retire");
+    stack.b2b_auth(&["key", "retire", "old"]).changes("key retire");
+    assert_eq!(keys(&stack).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_rotation_is_finished_or_replaced() {
+    let stack = TestStack::start().await;
+    let secrets = aws_sdk_secretsmanager::Client::new(&stack.sdk_config().await);
+    let version = "11111111-1111-1111-1111-111111111111";
+    for text in [
+        // A keyring that would lose the demo key.
+        r#"{"kid": "11111111-1111-1111-1111-111111111111", "key": "0123456789abcdef0123456789abcdef", "signsFrom": 4102444800}"#,
+    ] {
+        let put = secrets.put_secret_value().secret_id("keyring").client_request_token(version).secret_string(text);
+        put.version_stages("AWSPENDING").send().await.unwrap();
+        let looked_at = stack.b2b_auth(&["doctor"]);
+        assert!(looked_at.stdout.contains("A rotation was begun and not finished"), "{looked_at:?}");
+        stack.b2b_auth(&["key", "rotate"]).changes("key rotate");
+        let after = keys(&stack);
+        assert!(after.len() == 2 && after[0].0 != version, "{after:?}");
+    }
+    let looked_at = stack.b2b_auth(&["doctor"]);
+    assert!(looked_at.code == 0 && !looked_at.stdout.contains("not finished"), "{looked_at:?}");
+}

@@ -1,0 +1,11 @@
+//! `b2b-auth` as an operator at a terminal sees it, on a local stack.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod accounts;
+mod doctor;
+mod failures;
+mod keys;
+mod stores;
+mod support;
+mod tokens;

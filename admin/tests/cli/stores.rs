@@ -1,0 +1,79 @@
+//! `b2b-auth store`.
+
+use crate::support::{PASSWORD, TestStack};
+use local::demo;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_added_shown_changed_and_removed() {
+    let stack = TestStack::start().await;
+    stack.b2b_auth(&["store", "add", "mystore", "--channels", "1,2"]).changes("store add");
+    let stores = stack.json(&["store", "list"]);
+    let hashes: Vec<_> = stores.as_array().unwrap().iter().map(|store| store["store"].as_str().unwrap()).collect();
+    assert_eq!(hashes, [demo::STORE, "mystore", demo::OTHER_STORE]);
+    stack.b2b_auth(&["store", "set-channels", "mystore", "--channels", "3"]).changes("store set-channels");
+    let shown = stack.json(&["store", "show", "mystore"]);
+    assert_eq!(
+        (&shown["channels"], &shown["users"], &shown["customers"], &shown["apiAccounts"], &shown["tokens"]),
+        (&json!([3]), &json!(0), &json!(0), &json!(0), &json!(0))
+    );
+    stack.b2b_auth(&["store", "remove", "mystore", "--confirm", "mystore"]).changes("store remove");
+    stack.b2b_auth(&["store", "show", "mystore"]).fails(3, "There is no store mystore.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_to_a_store_is_one_sentence_and_changes_nothing() {
+    let stack = TestStack::start().await;
+    let before = stack.json(&["store", "list"]);
+    let too_long = "a".repeat(65);
+    for (arguments, code, says) in [
+        (vec!["store", "add", demo::STORE], 4, "There already is a store demostore."),
+        (vec!["store", "add", "a b"], 2, "must be 1 to 64 letters"),
+        (vec!["store", "add", "#STORES"], 2, "must be 1 to 64 letters"),
+        (vec!["store", "add", ""], 2, "must be 1 to 64 letters"),
+        (vec!["store", "add", &too_long], 2, "must be 1 to 64 letters"),
+        (vec!["store", "add", "s", "--channels", "0"], 2, "must be a positive integer"),
+        (vec!["store", "set-channels", "nostore", "--channels", "1"], 3, "There is no store nostore."),
+        (vec!["store", "remove", "nostore", "--confirm", "nostore"], 3, "There is no store nostore."),
+        (vec!["store", "remove", demo::STORE], 5, "To go on, add --confirm demostore. Nothing was changed."),
+        (vec!["store", "remove", demo::STORE, "--confirm", "other"], 5, "--confirm names other, not demostore."),
+    ] {
+        let ended = stack.b2b_auth(&arguments);
+        ended.fails(code, says);
+        assert!(ended.audit().is_empty(), "{ended:?}");
+    }
+    let asked = stack.b2b_auth(&["store", "remove", demo::STORE]);
+    let goes_too = "2 backend users, 1 customer, 0 API accounts and 1 server-to-server token.";
+    assert!(asked.stderr.contains(goes_too), "{asked:?}");
+    assert_eq!(stack.json(&["store", "list"]), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_store_goes_all_that_is_in_it() {
+    let stack = TestStack::start().await;
+    let token = demo::token();
+    let account = stack.json(&["api-account", "create", "erp", "--store", demo::STORE, "--scope", "modify"]);
+    let access_token = account["accessToken"].as_str().unwrap();
+    let headers = [("X-Auth-Token", access_token), ("X-Store-Hash", demo::STORE)];
+    assert_eq!(stack.call("GET", "/backend/tokens", &headers, Value::Null).await.0, 200);
+    let storefront_token = stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.1;
+    let storefront_token = storefront_token["data"]["token"].as_str().unwrap();
+    stack.b2b_auth(&["token", "verify", storefront_token]).succeeds();
+
+    stack.b2b_auth(&["store", "remove", demo::STORE, "--confirm", demo::STORE]).changes("store remove");
+    assert_eq!(stack.list(&token).await, 401);
+    assert_eq!(stack.call("GET", "/backend/tokens", &headers, Value::Null).await.0, 401);
+    assert_eq!(stack.create_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.0, 400);
+    stack.b2b_auth(&["token", "verify", storefront_token]).fails(8, "the store does not exist");
+
+    // A store of the same hash is another store.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    stack.b2b_auth(&["store", "add", demo::STORE]).succeeds();
+    assert_eq!(stack.list(&token).await, 401);
+    stack.b2b_auth(&["token", "verify", storefront_token]).fails(8, "issued before the store was made anew");
+    let user = ["user", "add", "new@example.com", "--store", demo::STORE, "--role", "administrator"];
+    stack.with_password(PASSWORD, &user).succeeds();
+    let created = ["token", "create", "--store", demo::STORE, "--email", "new@example.com", "--name", "n"];
+    assert_eq!(stack.json(&created)["id"], 2, "an id is never given twice");
+    assert_eq!(stack.json(&["store", "show", demo::STORE])["tokens"], 1);
+}

@@ -1,0 +1,149 @@
+//! `b2b-auth token`.
+
+use crate::support::{Ended, TestStack, run};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use local::demo;
+use serde_json::{Value, json};
+
+/// Secret of the key `demo`.
+const KEY: &str = "demo-signing-key-0123456789abcdefghijklmnopqrstuvwxyz";
+
+fn in_store<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &["--store", demo::STORE]].concat()
+}
+
+fn create(stack: &TestStack, name: &str) -> Value {
+    stack.json(&in_store(&["token", "create", "--email", "Admin@example.com", "--name", name]))
+}
+
+fn ids(stack: &TestStack, filter: &[&str]) -> Vec<u64> {
+    let tokens = stack.json(&in_store(&[&["token", "list"], filter].concat()));
+    tokens.as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_created_shown_and_revoked() {
+    let stack = TestStack::start().await;
+    let ended = stack.b2b_auth(&in_store(&["token", "create", "--email", demo::ADMIN_EMAIL, "--name", "erp"]));
+    ended.changes("token create");
+    let created = create(&stack, "shop");
+    let token = created["token"].as_str().unwrap();
+    assert!(!ended.stderr.contains("eyJ") && stack.list(token).await == 200);
+    let shown = stack.json(&in_store(&["token", "show", "3"]));
+    assert_eq!(
+        (&shown["name"], &shown["email"], &shown["eventChannel"]),
+        (&json!("shop"), &json!(demo::ADMIN_EMAIL), &json!("admin"))
+    );
+    assert!(shown["lastUsedAt"].is_u64() && !shown.to_string().contains("eyJ"), "{shown}");
+    stack.b2b_auth(&in_store(&["token", "revoke", "3", "2"])).changes("token revoke");
+    assert_eq!(stack.list(token).await, 401);
+    assert_eq!(ids(&stack, &[]), [1]);
+    for (arguments, code, says) in [
+        (vec!["token", "show", "3"], 3, "The store demostore has no token 3."),
+        (vec!["token", "revoke", "1", "3"], 3, "The store demostore has no token 3."),
+        (vec!["token", "revoke"], 2, "Which tokens?"),
+        (vec!["token", "revoke", "1", "--email", "a@b"], 3, "not one of those that the options name"),
+        (vec!["token", "create", "--email", "a@b", "--name", "n"], 3, "has no backend user a@b."),
+        (vec!["token", "create", "--email", demo::REP_EMAIL, "--name", "n"], 5, "may have no token"),
+        (
+            vec!["token", "create", "--email", demo::ADMIN_EMAIL, "--name", "n", "--expires-at", "2020-01-01"],
+            2,
+            "future",
+        ),
+        (
+            vec!["token", "create", "--email", demo::ADMIN_EMAIL, "--name", "n", "--expires-at", "soon"],
+            2,
+            "must be a time",
+        ),
+    ] {
+        stack.b2b_auth(&in_store(&arguments)).fails(code, says);
+    }
+    assert_eq!(ids(&stack, &[]), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pile_of_tokens_is_revoked_by_age_by_maker_or_whole() {
+    let stack = TestStack::start().await;
+    create(&stack, "a");
+    create(&stack, "b");
+    let confirm = ["--confirm", demo::STORE];
+    // The demo token is of 2024-01-01.
+    assert_eq!(ids(&stack, &["--issued-before", "2024-01-01T00:00:01Z"]), [1]);
+    let before = in_store(&["token", "revoke", "--issued-before", "2024-01-01T00:00:01Z"]);
+    stack.b2b_auth(&before).fails(5, "This revokes 1 token of the store demostore.");
+    stack.b2b_auth(&[&before[..], &confirm].concat()).changes("token revoke");
+    assert_eq!(ids(&stack, &[]), [2, 3]);
+    let by_email = in_store(&["token", "revoke", "--email", demo::REP_EMAIL]);
+    stack.b2b_auth(&[&by_email[..], &confirm].concat()).succeeds();
+    assert_eq!(ids(&stack, &[]), [2, 3]);
+    let by_email = in_store(&["token", "revoke", "--email", "ADMIN@example.com"]);
+    stack.b2b_auth(&[&by_email[..], &confirm].concat()).succeeds();
+    assert_eq!(ids(&stack, &[]), Vec::<u64>::new());
+    create(&stack, "c");
+    stack.b2b_auth(&[&in_store(&["token", "revoke", "--all"])[..], &confirm].concat()).changes("token revoke");
+    assert_eq!(ids(&stack, &[]), Vec::<u64>::new());
+    stack.b2b_auth(&in_store(&["token", "revoke", "--all", "4"])).fails(2, "cannot be used with");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_told_good_or_not_and_why() {
+    let stack = TestStack::start().await;
+    let now = shared::clock::Clock::system().now();
+    let header = Header { kid: Some("demo".into()), ..Header::new(Algorithm::HS256) };
+    let signed = |claims: Value, secret: &str| {
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    };
+    let server = |more: Value| {
+        let mut claims = json!({
+            "email": "a@b", "store_hash": demo::STORE, "db": "default", "jti": "1", "aud": "server", "iat": now,
+        });
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims
+    };
+    let verify = |token: &str| -> (Value, Ended) {
+        let ended = stack.b2b_auth(&["--output", "json", "token", "verify", token]);
+        (serde_json::from_str(&ended.stdout).unwrap(), ended)
+    };
+    let (good, ended) = verify(&demo::token());
+    ended.succeeds();
+    assert_eq!(
+        (&good["kind"], &good["store"], &good["id"]),
+        (&json!("server-to-server token"), &json!(demo::STORE), &json!("1"))
+    );
+    for (token, kind, problem) in [
+        (signed(server(json!({})), KEY), "server-to-server token", "it was revoked or deleted"),
+        (signed(server(json!({"exp": now - 60})), KEY), "server-to-server token", "expired"),
+        (signed(server(json!({"nbf": now + 60})), KEY), "server-to-server token", "not yet valid"),
+        (signed(server(json!({"aud": "else"})), KEY), "unknown", "its aud is neither server nor storefront"),
+        (
+            signed(server(json!({"aud": "storefront"})), KEY),
+            "storefront token",
+            "a claim or header parameter is missing",
+        ),
+        (signed(server(json!({})), "another-signing-key-0123456789abcdefghij"), "unknown", "wrong signature"),
+        (demo::current_customer_jwt(now), "unknown", "no kid"),
+        ("not a token".into(), "unknown", "malformed"),
+    ] {
+        let (described, ended) = verify(&token);
+        ended.fails(8, problem);
+        assert_eq!((&described["kind"], &described["good"]), (&json!(kind), &json!(false)), "{token}");
+        // A forger's claims are not repeated.
+        assert_eq!(
+            described["kind"] == "unknown" && problem != "its aud is neither server nor storefront",
+            described["store"].is_null()
+        );
+    }
+    run(stack.command(&["token", "verify"]), &format!("{}\n", demo::token())).succeeds();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_caller_named_a_token_cannot_reach_the_terminal() {
+    let stack = TestStack::start().await;
+    let body = json!({
+        "storeHash": demo::STORE, "email": demo::ADMIN_EMAIL, "password": demo::ADMIN_PASSWORD, "name": "\u{1b}[2J\nx",
+    });
+    assert_eq!(stack.call("POST", "/auth/backend", &[], body).await.0, 200);
+    let listed = stack.b2b_auth(&in_store(&["token", "list"]));
+    assert!(listed.stdout.contains(r"\u{1b}[2J\nx") && !listed.stdout.contains('\u{1b}'), "{listed:?}");
+    assert_eq!(listed.stdout.lines().count(), 3);
+}
