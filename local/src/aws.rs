@@ -1,11 +1,14 @@
-//! DynamoDB and Secrets Manager on one port, as far as the functions need them.
+//! DynamoDB and Secrets Manager on one port, as far as the functions and their operator need them.
 
-use crate::server::{self, Server, StartError};
+use crate::{
+    secrets_manager::SecretsManager,
+    server::{self, Server, StartError},
+};
 use aws_config::{Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Body,
     extract::{Request, State},
     http::{StatusCode, Uri, uri::PathAndQuery},
     response::{IntoResponse, Response},
@@ -15,18 +18,17 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
-/// Secret id to secret.
+/// Secrets by name.
 pub type Secrets = BTreeMap<String, String>;
 
 /// The region that local clients name; any would do.
 pub const REGION: &str = "us-east-1";
 
 /// Largest request to Secrets Manager that is read, in bytes.
-const MAX_SECRETS_REQUEST_BYTES: usize = 64 * 1024;
+const MAX_SECRETS_REQUEST_BYTES: usize = 256 * 1024;
 
 /// The running local AWS.
 pub struct LocalAws {
@@ -36,7 +38,7 @@ pub struct LocalAws {
 }
 
 struct Backend {
-    secrets: Secrets,
+    secrets_manager: SecretsManager,
     dynamodb_url: String,
     client: Client<HttpConnector, Body>,
 }
@@ -73,13 +75,17 @@ impl LocalAws {
     ///
     /// # Errors
     /// If no further port is free.
-    pub async fn start(listener: TcpListener, database: Database, secrets: Secrets) -> Result<Self, StartError> {
+    pub async fn start(
+        listener: TcpListener,
+        database: Database,
+        secrets_manager: SecretsManager,
+    ) -> Result<Self, StartError> {
         let dynamodb = Server::spawn(server::bind(0, "--aws-port").await?, |listener, stopped| async move {
             let serving = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
             serving.unwrap_or_else(|error| tracing::error!(%error, "DynamoDB failed"));
         })?;
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let backend = Arc::new(Backend { secrets, dynamodb_url: dynamodb.url.clone(), client });
+        let backend = Arc::new(Backend { secrets_manager, dynamodb_url: dynamodb.url.clone(), client });
         let server = Server::start(listener, Router::new().fallback(answer).with_state(backend))?;
         Ok(Self { server, dynamodb })
     }
@@ -92,41 +98,14 @@ impl LocalAws {
 }
 
 async fn answer(State(backend): State<Arc<Backend>>, request: Request) -> Response {
-    match request.headers().get("X-Amz-Target").and_then(|target| target.to_str().ok()) {
-        Some("secretsmanager.GetSecretValue") => {
+    let target = request.headers().get("X-Amz-Target").and_then(|target| target.to_str().ok());
+    match target.and_then(|target| target.strip_prefix("secretsmanager.")).map(str::to_owned) {
+        Some(operation) => {
             let body = axum::body::to_bytes(request.into_body(), MAX_SECRETS_REQUEST_BYTES).await;
-            get_secret_value(&backend.secrets, &body.unwrap_or_default())
+            backend.secrets_manager.answer(&operation, &body.unwrap_or_default())
         }
-        Some(target) if target.starts_with("secretsmanager.") => {
-            aws_error("InvalidRequestException", "the local stack answers GetSecretValue only")
-        }
-        _ => forward(&backend, request).await,
+        None => forward(&backend, request).await,
     }
-}
-
-fn get_secret_value(secrets: &Secrets, body: &Bytes) -> Response {
-    let request: Value = serde_json::from_slice(body).unwrap_or_default();
-    let id = request["SecretId"].as_str().unwrap_or_default();
-    match secrets.get(id) {
-        Some(secret) => json_response(
-            StatusCode::OK,
-            &json!({
-                "ARN": format!("arn:aws:secretsmanager:{REGION}:000000000000:secret:{id}"),
-                "Name": id,
-                "SecretString": secret,
-                "VersionStages": ["AWSCURRENT"],
-            }),
-        ),
-        None => aws_error("ResourceNotFoundException", "Secrets Manager can't find the specified secret."),
-    }
-}
-
-fn aws_error(code: &str, message: &str) -> Response {
-    json_response(StatusCode::BAD_REQUEST, &json!({"__type": code, "message": message}))
-}
-
-fn json_response(status: StatusCode, body: &Value) -> Response {
-    (status, [("Content-Type", "application/x-amz-json-1.1")], body.to_string()).into_response()
 }
 
 async fn forward(backend: &Backend, mut request: Request) -> Response {

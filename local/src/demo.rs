@@ -55,7 +55,7 @@ pub const APP_CLIENT_SECRET: &str = "demo-app-client-secret-0123456789abcdef";
 /// When the demo token was issued: 2024-01-01T00:00:00Z.
 const TOKEN_IAT: u64 = 1_704_067_200;
 
-/// The secrets of a local deployment.
+/// The secrets that a local deployment begins with.
 #[must_use]
 pub fn secrets(configuration: &Configuration) -> Secrets {
     let app = json!({"clientId": APP_CLIENT_ID, "clientSecret": APP_CLIENT_SECRET});

@@ -1,15 +1,18 @@
 //! The whole stack on one machine, in one process.
 //!
-//! Two HTTP servers, on 127.0.0.1 unless told otherwise: one stands for API Gateway and calls the functions with the events that API Gateway
-//! sends; one stands for AWS, with DynamoDB (embedded) and the one call of Secrets Manager that the functions make.
+//! Two HTTP servers, on 127.0.0.1 unless told otherwise: one stands for API Gateway and calls the functions with the
+//! events that API Gateway sends; one stands for AWS, with DynamoDB (embedded) and the calls of Secrets Manager that read,
+//! rotate and retire signing keys.
 
 pub mod aws;
 pub mod demo;
 pub mod gateway;
 pub mod runtime_api;
+pub mod secrets_manager;
 pub mod server;
 
 use aws_config::SdkConfig;
+use secrets_manager::SecretsManager;
 use server::{Server, StartError};
 use shared::{clock::Clock, configuration::Configuration};
 use std::{
@@ -24,7 +27,7 @@ pub struct Options {
     pub port: u16,
     /// Address of DynamoDB and Secrets Manager; port 0 takes a free one.
     pub aws_address: SocketAddr,
-    /// Folder that keeps the data; in memory where there is none.
+    /// Folder that keeps the data and the secrets; in memory where there is none.
     pub data: Option<PathBuf>,
     /// The deployment's settings.
     pub configuration: Configuration,
@@ -54,13 +57,14 @@ impl Stack {
     /// Starts both servers, and makes tables and demo data where there are none.
     ///
     /// # Errors
-    /// If a port is taken, or the folder cannot be written.
+    /// If a port is taken, or the folder cannot be written or holds a broken file.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let api_listener = server::bind(options.port, "--port").await?;
         let aws_listener = server::bind_to(options.aws_address, "--aws-host or --aws-port").await?;
         let database = aws::open_database(options.data.as_deref())?;
         let secrets = demo::secrets(&options.configuration);
-        let aws = aws::LocalAws::start(aws_listener, database, secrets).await?;
+        let secrets_manager = SecretsManager::open(options.data.as_deref(), secrets, options.clock.clone())?;
+        let aws = aws::LocalAws::start(aws_listener, database, secrets_manager).await?;
         let sdk_config = aws::sdk_config(&aws.server.url).await;
         demo::prepare(&sdk_config, &options.configuration).await?;
         let api = gateway::start(api_listener, &sdk_config, &options.configuration, &options.clock)?;

@@ -21,7 +21,7 @@ struct Arguments {
     /// Address of DynamoDB and Secrets Manager; 172.17.0.1 lets in the containers of Docker on Linux.
     #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
     aws_host: Ipv4Addr,
-    /// Folder that keeps the data; without it the data is gone when the program ends.
+    /// Folder that keeps the data and the secrets; without it they are gone when the program ends.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Who may call GET /auth/storefront and POST /auth/customers: the bearer of a server-to-server token (authToken) or

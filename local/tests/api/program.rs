@@ -1,5 +1,8 @@
 //! `cargo run` as a person at a terminal sees it.
 
+use crate::{rotation::rotated, support::decode};
+use aws_sdk_secretsmanager::Client;
+use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,
@@ -39,6 +42,11 @@ impl Program {
 
     fn token(&self) -> String {
         self.commands().split("TOKEN=").nth(1).unwrap().lines().next().unwrap().into()
+    }
+
+    /// The address that follows a word in what it says.
+    fn url(&self, after: &str) -> String {
+        self.greeting.split(after).nth(1).unwrap().split_whitespace().next().unwrap().into()
     }
 
     fn stop(&mut self, signal: &str) -> i32 {
@@ -85,26 +93,30 @@ fn the_demo_token_is_the_same_at_every_start() {
 }
 
 #[tokio::test]
-async fn data_is_kept_where_a_folder_is_given() {
+async fn data_and_secrets_are_kept_where_a_folder_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("new");
     let arguments = ["--data", folder.to_str().unwrap()];
-    let list = |program: &Program, token: &str| {
-        let url = program.greeting.split("API").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-        let request = reqwest::Client::new().get(format!("{url}/backend/tokens")).header("authToken", token);
-        async move { request.send().await.unwrap().text().await.unwrap() }
+    let http = reqwest::Client::new();
+    let listed_tokens = async |program: &Program, token: &str| {
+        let request = http.get(format!("{}/backend/tokens", program.url("API"))).header("authToken", token);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["data"].as_array().unwrap().iter().map(|entry| entry["token"].clone()).collect::<Vec<_>>()
     };
     let mut program = Program::start(&arguments);
-    let token = program.token();
-    let url = program.greeting.split("API").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let secrets = Client::new(&local::aws::sdk_config(&program.url("Secrets Manager")).await);
+    let keyring = secrets.put_secret_value().secret_id("keyring").secret_string(rotated().to_string());
+    keyring.send().await.unwrap();
     let body = crate::support::credentials("kept").to_string();
-    let request = reqwest::Client::new().post(format!("{url}/auth/backend")).header("Content-Type", "application/json");
-    assert_eq!(request.body(body).send().await.unwrap().status(), 200);
-    let before = list(&program, &token).await;
-    assert!(before.contains("kept"), "{before}");
+    let request = http.post(format!("{}/auth/backend", program.url("API"))).header("Content-Type", "application/json");
+    let created: Value = request.body(body).send().await.unwrap().json().await.unwrap();
+    let token = created["data"][0]["token"].as_str().unwrap();
+    assert_eq!(decode(token).0["kid"], "new");
     program.stop("-INT");
     let program = Program::start(&arguments);
-    assert_eq!(list(&program, &token).await, before);
+    for caller in [&program.token(), token] {
+        assert_eq!(listed_tokens(&program, caller).await, [program.token().as_str(), token]);
+    }
 }
 
 fn fails_with_one_line(arguments: &[&str], says: &str) {
@@ -125,7 +137,7 @@ fn a_busy_port_is_one_clear_line() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_one_clear_line() {
+fn a_folder_that_cannot_be_used_is_one_clear_line() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside_a_file: &Path = &file.path().join("data");
     let arguments = ["--port", "0", "--aws-port", "0", "--data", inside_a_file.to_str().unwrap()];
@@ -134,4 +146,8 @@ fn a_folder_that_cannot_be_written_is_one_clear_line() {
     std::fs::create_dir(occupied.path().join("dynamodb.sqlite")).unwrap();
     let arguments = ["--port", "0", "--aws-port", "0", "--data", occupied.path().to_str().unwrap()];
     fails_with_one_line(&arguments, "choose another folder with --data");
+    let broken = tempfile::tempdir().unwrap();
+    std::fs::write(broken.path().join("secrets.json"), "[").unwrap();
+    let arguments = ["--port", "0", "--aws-port", "0", "--data", broken.path().to_str().unwrap()];
+    fails_with_one_line(&arguments, "secrets.json: broken at line 1");
 }

@@ -17,7 +17,8 @@ fn new_key() -> Value {
     json!({"kid": "new", "key": "new-signing-key-0123456789abcdefghijklmnopqrstuvwxyz"})
 }
 
-fn rotated() -> Value {
+/// A newer key before the demo keyring's.
+pub fn rotated() -> Value {
     let mut keyring = new_key();
     keyring["previous"] = json!([demo_key()]);
     keyring
