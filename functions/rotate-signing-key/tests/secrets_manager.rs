@@ -1,10 +1,15 @@
 //! The steps against a Secrets Manager, each repeated and interrupted.
 //!
-//! `TEST_AWS_ENDPOINT_URL` says where one is, such as moto: the local stack answers only what the other functions ask.
+//! The local stack's, or another one, such as moto, at `TEST_AWS_ENDPOINT_URL`.
 
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
 use aws_sdk_secretsmanager::Client;
+use local::{
+    aws::{LocalAws, Secrets, open_database, sdk_config},
+    secrets_manager::SecretsManager,
+    server,
+};
 use rotate_signing_key::{Event, RotateSigningKey, Step};
 use serde_json::json;
 use shared::{
@@ -23,19 +28,25 @@ struct Rotations {
     client: Client,
     function: RotateSigningKey,
     secret_id: String,
+    _local_aws: Option<LocalAws>,
 }
 
 impl Rotations {
     /// A keyring as the template makes it.
     async fn new() -> Self {
         static SECRETS: AtomicU32 = AtomicU32::new(0);
-        let endpoint = env::var("TEST_AWS_ENDPOINT_URL").unwrap();
-        let client = Client::new(&local::aws::sdk_config(&endpoint).await);
+        let (endpoint, local_aws) = if let Ok(endpoint) = env::var("TEST_AWS_ENDPOINT_URL") {
+            (endpoint, None)
+        } else {
+            let aws = local_aws().await;
+            (aws.server.url.clone(), Some(aws))
+        };
+        let client = Client::new(&sdk_config(&endpoint).await);
         let name = format!("keyring-{}-{}", std::process::id(), SECRETS.fetch_add(1, Ordering::Relaxed));
         let secret = json!({"kid": "initial", "key": "k".repeat(64)}).to_string();
         let created = client.create_secret().name(name).secret_string(secret).send().await.unwrap();
         let function = RotateSigningKey::new(client.clone(), Clock::new(|| NOW));
-        Self { client, function, secret_id: created.arn.unwrap() }
+        Self { client, function, secret_id: created.arn.unwrap(), _local_aws: local_aws }
     }
 
     async fn step(&self, rotation: u32, step: Step) -> Result<(), String> {
@@ -69,13 +80,18 @@ impl Rotations {
     }
 }
 
+async fn local_aws() -> LocalAws {
+    let secrets_manager = SecretsManager::open(None, Secrets::new(), Clock::new(|| NOW)).unwrap();
+    let listener = server::bind(0, "").await.unwrap();
+    LocalAws::start(listener, open_database(None).unwrap(), secrets_manager).await.unwrap()
+}
+
 /// Secrets Manager's tokens are of this length.
 fn token(rotation: u32) -> String {
     format!("00000000-0000-4000-8000-{rotation:012}")
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn rotations_follow_each_other_and_no_key_is_lost() {
     let rotations = Rotations::new().await;
     let first = rotations.current().await.current;
@@ -89,7 +105,6 @@ async fn rotations_follow_each_other_and_no_key_is_lost() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn every_step_may_be_repeated_at_any_time_after_it() {
     let rotations = Rotations::new().await;
     let mut key = None;
@@ -109,7 +124,6 @@ async fn every_step_may_be_repeated_at_any_time_after_it() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn the_same_step_twice_at_the_same_time_is_one() {
     let rotations = Rotations::new().await;
     for step in STEPS {
@@ -120,7 +134,6 @@ async fn the_same_step_twice_at_the_same_time_is_one() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn steps_that_come_after_the_next_rotation_change_nothing() {
     let rotations = Rotations::new().await;
     for rotation in [1, 2] {
@@ -134,7 +147,6 @@ async fn steps_that_come_after_the_next_rotation_change_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn a_rotation_that_was_given_up_leaves_the_keyring_as_it_was_for_the_next() {
     let rotations = Rotations::new().await;
     for (rotation, steps) in [(1, 1), (2, 3)] {
@@ -148,7 +160,6 @@ async fn a_rotation_that_was_given_up_leaves_the_keyring_as_it_was_for_the_next(
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn a_step_out_of_turn_changes_nothing() {
     let rotations = Rotations::new().await;
     assert_eq!(rotations.step(1, Step::FinishSecret).await.unwrap_err(), "there is no new version");
@@ -164,7 +175,6 @@ async fn a_step_out_of_turn_changes_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn what_an_operator_changes_during_a_rotation_is_not_undone() {
     let rotations = Rotations::new().await;
     rotations.rotate(1).await;
@@ -180,7 +190,6 @@ async fn what_an_operator_changes_during_a_rotation_is_not_undone() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Secrets Manager at TEST_AWS_ENDPOINT_URL"]
 async fn a_secret_that_is_not_there_or_holds_no_keyring_is_said_to() {
     let mut rotations = Rotations::new().await;
     let text = rotations.client.put_secret_value().secret_id(&rotations.secret_id).secret_string("no keyring");
