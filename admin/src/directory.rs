@@ -93,9 +93,7 @@ impl Stack {
     /// # Errors
     /// [`Kind::NotFound`] if there is none of this hash.
     pub async fn store(&self, store: &str) -> Result<Store, Failure> {
-        self.services.directory.store(store).await?.ok_or_else(|| {
-            Failure::new(Kind::NotFound, format!("There is no store {store}. `b2b-auth store list` shows them all."))
-        })
+        self.services.directory.store(store).await?.ok_or_else(|| no_store(store))
     }
 
     /// Adds a store. Gives false if there is one already.
@@ -110,8 +108,12 @@ impl Stack {
 
     /// Adds a backend user. Gives false if there is one with this e-mail already.
     pub async fn add_user(&self, store: &str, user: &BackendUser) -> Result<bool, Failure> {
-        let items = vec![self.store_exists(store)?, self.put_new(store, user_key(&user.email), user)?];
-        self.write(items).await.map(|refusals| refusals.is_empty())
+        let items = vec![self.put_new(store, user_key(&user.email), user)?, self.store_exists(store)?];
+        match self.write(items).await?.first() {
+            None => Ok(true),
+            Some(0) => Ok(false),
+            Some(_) => Err(no_store(store)),
+        }
     }
 
     /// Changes attributes of a backend user.
@@ -129,13 +131,14 @@ impl Stack {
 
     /// Adds a customer, in place of one of the same id that was removed. Says which of e-mail and id is taken.
     pub async fn add_customer(&self, store: &str, login: &CustomerLogin) -> Result<Option<&'static str>, Failure> {
-        let items = self.customer_items(store, login)?;
-        let refusals = self.write(items.into()).await?;
-        Ok(match refusals.first() {
-            None => None,
-            Some(0) => Some("e-mail"),
-            Some(_) => Some("id"),
-        })
+        let [by_email, by_id] = self.customer_items(store, login)?;
+        let refusals = self.write(vec![by_email, by_id, self.store_exists(store)?]).await?;
+        match refusals.first() {
+            None => Ok(None),
+            Some(0) => Ok(Some("e-mail")),
+            Some(1) => Ok(Some("id")),
+            Some(_) => Err(no_store(store)),
+        }
     }
 
     /// The two items of a new customer, on condition that neither e-mail nor id is taken.
@@ -266,6 +269,10 @@ pub fn no_user(store: &str, email: &str) -> Failure {
         Kind::NotFound,
         format!("The store {store} has no backend user {email}. `b2b-auth user list --store {store}` shows them all."),
     )
+}
+
+fn no_store(store: &str) -> Failure {
+    Failure::new(Kind::NotFound, format!("There is no store {store}. `b2b-auth store list` shows them all."))
 }
 
 fn no_customer(store: &str, email: &str) -> Failure {
