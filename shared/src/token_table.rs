@@ -312,7 +312,7 @@ impl TokenTable {
             Outcome::Done => return Ok(()),
             Outcome::Refused(reasons) => reasons,
         };
-        if own.is_some_and(|own| !is_record_of(reasons[0].item.as_ref(), own)) {
+        if own.is_some_and(|own| was_refused(&reasons[0]) && !is_record_of(reasons[0].item.as_ref(), own)) {
             return Err(DELETED);
         }
         for (credential, reason) in others.into_iter().zip(&reasons[own_items..]) {
