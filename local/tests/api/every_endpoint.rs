@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 /// A good call of each endpoint that needs a token, without one.
-fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
+pub fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
     [
         ("DELETE /auth/backend", stack.delete(&json!({"id": 2}))),
         ("GET /backend/tokens", stack.get("/backend/tokens")),

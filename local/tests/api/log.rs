@@ -1,10 +1,12 @@
 //! What is logged, and what never is.
 
 use crate::support::{
-    LOG, NOW, PASSWORD, TestStack, credentials, current_customer, customer_credentials, platform_jwt,
+    LOG, NOW, PASSWORD, TestStack, credentials, current_customer, customer_credentials, eventually, platform_jwt,
+    sha256,
 };
 use local::demo;
 use serde_json::{Value, json};
+use shared::directory::Scope;
 
 #[tokio::test]
 async fn lines_tell_causes_and_no_secret() {
@@ -31,6 +33,14 @@ async fn lines_tell_causes_and_no_secret() {
     ] {
         call.token(&tampered).send().await;
     }
+    let account = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let bad_checksum = format!("{}x", &account[..account.len() - 1]);
+    for (access_token, status) in [(&account, 403), (&bad_checksum, 401), (&created, 401)] {
+        let answer = stack.post("/auth/customers", &customer_credentials()).account(access_token).send().await;
+        assert_eq!(answer.status, status);
+    }
+    assert_eq!(stack.get("/backend/tokens").account(&account).send().await.status, 200);
+    eventually(async || stack.account_last_used_at(&account).await.is_some()).await;
     // A fault too: its line carries a cause.
     stack.add_user_with_broken_hash("broken@example.com").await;
     wrong["email"] = json!("broken@example.com");
@@ -52,6 +62,9 @@ async fn lines_tell_causes_and_no_secret() {
         &created,
         &tampered,
         &jwt,
+        &account[..20],
+        &account[account.len() - 20..account.len() - 1],
+        &sha256(&account),
         &storefront_tokens[0],
         &storefront_tokens[1],
         &storefront_tokens[2],

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
+mod api_accounts;
 mod auth {
     mod backend;
     mod customers;
@@ -15,6 +16,7 @@ mod deployed;
 mod events;
 mod every_endpoint;
 mod faults;
+mod last_uses;
 mod log;
 mod openapi;
 mod program;
@@ -23,5 +25,6 @@ mod published_page;
 mod readme;
 mod rotation;
 mod round_trips;
+mod storefront_tokens;
 mod support;
 mod template;

@@ -12,7 +12,7 @@ use axum::{
 use local::{aws, server, server::Server};
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -37,6 +37,10 @@ pub enum Fault {
     Broken,
     /// Every transaction is crossed by another one; all else works.
     Conflict,
+    /// Updates outside transactions fail inside AWS; all else works.
+    BrokenUpdates,
+    /// Updates outside transactions get no answer; all else works.
+    HangingUpdates,
     /// The next so many writes are carried out, but their answers are lost.
     LosesAnswers(u32),
     /// The next so many transactions are crossed by another one.
@@ -52,7 +56,7 @@ pub struct Proxy {
     /// By name, what is answered instead of the local AWS's secrets.
     replaced_secrets: Arc<Mutex<BTreeMap<&'static str, String>>>,
     /// Actions and the tables or secrets that they were for, as IAM names the actions.
-    actions: Arc<Mutex<BTreeSet<(String, String)>>>,
+    actions: Arc<Mutex<Vec<(String, String)>>>,
     /// How often the keyring was read.
     keyring_reads: Arc<AtomicU64>,
     http: reqwest::Client,
@@ -90,8 +94,13 @@ impl Proxy {
     }
 
     /// What has been asked of AWS since the last call: actions, and the tables or secrets that they were for.
-    pub fn take_actions(&self) -> BTreeSet<(String, String)> {
+    pub fn take_actions(&self) -> Vec<(String, String)> {
         std::mem::take(&mut *self.actions.lock().unwrap())
+    }
+
+    /// How often AWS has been asked for this action since they were last taken.
+    pub fn count(&self, action: &str) -> usize {
+        self.actions.lock().unwrap().iter().filter(|(done, _)| done == action).count()
     }
 
     pub fn keyring_reads(&self) -> u64 {
@@ -113,6 +122,7 @@ async fn answer(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> 
     proxy.actions.lock().unwrap().extend(actions(&target, &serde_json::from_slice(&body).unwrap()));
     let fault = if target.starts_with("secretsmanager") { &proxy.secrets } else { &proxy.dynamodb };
     let is_transaction = target.ends_with("TransactWriteItems");
+    let is_update = target.ends_with(".UpdateItem");
     let now = {
         let mut fault = fault.lock().unwrap();
         let now = *fault;
@@ -123,13 +133,14 @@ async fn answer(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> 
         now
     };
     match now {
+        Fault::BrokenUpdates | Fault::HangingUpdates if !is_update => proxy.forward(&headers, body).await,
         Fault::Unreachable => broken_connection(),
-        Fault::Hanging => {
+        Fault::Hanging | Fault::HangingUpdates => {
             tokio::time::sleep(Duration::from_mins(1)).await;
             broken_connection()
         }
         Fault::Throttled => aws_error("ThrottlingException", &json!({})),
-        Fault::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response(),
+        Fault::Broken | Fault::BrokenUpdates => (StatusCode::INTERNAL_SERVER_ERROR, "{}").into_response(),
         Fault::Conflict if is_transaction => conflict(&body),
         Fault::Conflicts(left) if is_transaction && left > 0 => conflict(&body),
         Fault::LosesAnswers(left) if is_transaction && left > 0 => {

@@ -5,12 +5,15 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use jsonwebtoken::{EncodingKey, Header};
 use local::{Options, Stack, aws, demo, gateway, server};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::{
+    access_token,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
-    directory::{BackendUser, Customer, CustomerLogin, Directory, Role},
-    password,
+    directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, Scope, api_account_key},
+    dynamodb, password,
+    token_table::TokenTable,
 };
 use std::{
     any::Any,
@@ -21,7 +24,7 @@ use std::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -225,6 +228,37 @@ impl TestStack {
         Directory::new(Client::new(&self.sdk_config), self.configuration.directory_table.clone())
     }
 
+    pub fn tokens(&self) -> TokenTable {
+        TokenTable::new(Client::new(&self.sdk_config), self.configuration.tokens_table.clone())
+    }
+
+    /// The access token of a new API account.
+    pub async fn add_api_account(&self, store_hash: &str, scope: Scope) -> String {
+        let token = access_token::generate().unwrap().expose_secret().to_owned();
+        let account = ApiAccount { name: "account".into(), scope, created_at: NOW };
+        self.directory().put_api_account(store_hash, &sha256(&token), &account).await.unwrap();
+        token
+    }
+
+    pub async fn revoke_api_account(&self, access_token: &str) {
+        let key = dynamodb::key(demo::STORE, api_account_key(&sha256(access_token)));
+        let client = Client::new(&self.sdk_config);
+        client.delete_item().table_name(&self.configuration.directory_table).set_key(Some(key)).send().await.unwrap();
+    }
+
+    /// When a token of the demo store was last used, as the table has it.
+    pub async fn token_last_used_at(&self, id: u64) -> Option<u64> {
+        self.tokens().record(demo::STORE, id).await.unwrap()?.last_used_at
+    }
+
+    /// When an API account of the demo store was last used, as the table of tokens has it.
+    pub async fn account_last_used_at(&self, access_token: &str) -> Option<u64> {
+        let key = dynamodb::key(demo::STORE, api_account_key(&sha256(access_token)));
+        let client = Client::new(&self.sdk_config);
+        let item: Option<Value> = dynamodb::get(&client, &self.configuration.tokens_table, key).await.unwrap();
+        item?["last_used_at"].as_u64()
+    }
+
     pub async fn add_user(&self, email: &str, role: Role, active: bool) {
         let user = BackendUser { email: email.into(), password_hash: PASSWORD_HASH.clone(), role, active };
         self.directory().put_backend_user(demo::STORE, &user).await.unwrap();
@@ -242,6 +276,19 @@ impl TestStack {
             Customer { customer_id, email: email.into(), channels: channels.into(), active, tokens_valid_after: None };
         let login = CustomerLogin { customer, password_hash: PASSWORD_HASH.clone() };
         self.directory().put_customer(demo::STORE, &login).await.unwrap();
+    }
+}
+
+pub fn sha256(access_token: &str) -> String {
+    access_token::sha256(access_token).unwrap()
+}
+
+/// Waits until it holds: the last use is written after the answer.
+pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < patience, "it does not come to hold");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -282,9 +329,20 @@ pub fn customer_credentials() -> Value {
 /// A request that waits to be sent.
 pub struct Call(reqwest::RequestBuilder);
 
+impl Clone for Call {
+    fn clone(&self) -> Self {
+        Self(self.0.try_clone().unwrap())
+    }
+}
+
 impl Call {
     pub fn token(self, token: &str) -> Self {
         self.header("authToken", token)
+    }
+
+    /// As an API account of the demo store.
+    pub fn account(self, access_token: &str) -> Self {
+        self.header("X-Auth-Token", access_token).header("X-Store-Hash", demo::STORE)
     }
 
     pub fn header(self, name: &str, value: &str) -> Self {

@@ -2,11 +2,14 @@
 
 use crate::{
     proxy::behind_proxy,
-    support::{NOW, credentials, current_customer, customer_credentials, platform_jwt},
+    support::{NOW, credentials, current_customer, customer_credentials, decode, eventually, platform_jwt},
 };
-use local::gateway::{PREFIXES, ROUTES};
+use local::{
+    demo,
+    gateway::{PREFIXES, ROUTES},
+};
 use serde_json::{Value, json};
-use shared::{envelope::ProxyResponse, error::Error};
+use shared::{directory::Scope, envelope::ProxyResponse, error::Error};
 use std::collections::{BTreeMap, BTreeSet};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -209,28 +212,61 @@ fn sam_local_sets_all_variables_of_the_functions() {
 #[tokio::test]
 async fn each_role_allows_just_what_its_function_does() {
     let (direct, stack, proxy, server) = behind_proxy().await;
-    let token = direct.demo_token.clone();
     let template = template();
     let jwt = platform_jwt(&current_customer(NOW));
     let mut wrong = credentials("n");
     wrong["password"] = json!("wrong");
+    let (mut wrong_customer, mut other_store) = (customer_credentials(), customer_credentials());
+    wrong_customer["password"] = json!("wrong");
+    other_store["storeHash"] = json!(demo::OTHER_STORE);
     for (role, calls) in [
         (
             "CreateBackendTokenRole",
             vec![stack.post("/auth/backend", &credentials("n")), stack.post("/auth/backend", &wrong)],
         ),
-        ("DeleteBackendTokenRole", vec![stack.delete(&json!({"id": 2}))]),
-        ("ListBackendTokensRole", vec![stack.get("/backend/tokens")]),
-        ("ExchangeCustomerJwtRole", vec![stack.get(&format!("/auth/storefront?jwtToken={jwt}"))]),
-        ("LoginCustomerRole", vec![stack.post("/auth/customers", &customer_credentials())]),
-        ("IssueStorefrontTokenRole", vec![stack.post("/auth/customers/storefront", &json!({"customerId": 313}))]),
+        ("DeleteBackendTokenRole", vec![stack.delete(&json!({"id": 1})), stack.delete(&json!({}))]),
+        ("ListBackendTokensRole", vec![stack.get("/backend/tokens"), stack.get("/backend/tokens?limit=x")]),
+        (
+            "ExchangeCustomerJwtRole",
+            vec![
+                stack.get(&format!("/auth/storefront?jwtToken={jwt}")),
+                stack.get("/auth/storefront?jwtToken=x"),
+                stack.get("/auth/storefront"),
+            ],
+        ),
+        (
+            "LoginCustomerRole",
+            vec![
+                stack.post("/auth/customers", &customer_credentials()),
+                stack.post("/auth/customers", &wrong_customer),
+                stack.post("/auth/customers", &other_store),
+                stack.post("/auth/customers", &json!({})),
+            ],
+        ),
+        (
+            "IssueStorefrontTokenRole",
+            vec![
+                stack.post("/auth/customers/storefront", &json!({"customerId": 313})),
+                stack.post("/auth/customers/storefront", &json!({})),
+            ],
+        ),
     ] {
         // Every start reads the keyring, and the counter for a connection.
         let warm_up = [("secretsmanager:GetSecretValue", "KeyringSecret"), ("dynamodb:GetItem", "TokensTable")];
         let mut done: BTreeSet<_> = warm_up.map(|(action, on)| (action.to_owned(), on.to_owned())).into();
+        // New ones, whose use is noted.
+        let token = direct.create_token(role).await;
+        let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();
+        let account = direct.add_api_account(demo::STORE, Scope::Modify).await;
         proxy.take_actions();
         for call in calls {
-            assert_ne!(call.token(&token).send().await.status, 500);
+            for call in [call.clone().token(&token), call.account(&account)] {
+                assert_ne!(call.send().await.status, 500);
+            }
+        }
+        if role != "CreateBackendTokenRole" {
+            eventually(async || direct.token_last_used_at(id).await.is_some()).await;
+            eventually(async || direct.account_last_used_at(&account).await.is_some()).await;
         }
         done.extend(proxy.take_actions().into_iter().map(|(action, on)| {
             let resource = match on.as_str() {

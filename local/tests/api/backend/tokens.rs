@@ -3,15 +3,14 @@
 use crate::support::{NOW, TestStack};
 use local::demo;
 use serde_json::{Value, json};
-use shared::token_table::{EventChannel, TokenRecord, TokenTable};
+use shared::token_table::{EventChannel, TokenRecord};
 
 fn ids(body: &Value) -> Vec<u64> {
     body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
 }
 
 pub async fn fill(stack: &TestStack, count: u64) {
-    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config);
-    let table = TokenTable::new(client, stack.configuration.tokens_table.clone());
+    let table = stack.tokens();
     for n in 0..count {
         let token = TokenRecord {
             id: 0,

@@ -1,0 +1,148 @@
+//! When tokens and API accounts were last used.
+
+use crate::{
+    proxy::{Fault, behind_proxy, fresh_functions},
+    support::{NOW, TestStack, decode, eventually, sha256},
+};
+use local::demo;
+use serde_json::{Value, json};
+use shared::{caller::Credential, directory::Scope, dynamodb, last_uses::INTERVAL};
+use std::time::{Duration, Instant};
+
+const UPDATE: &str = "dynamodb:UpdateItem";
+
+async fn last_used_at(stack: &TestStack, token: &str) -> Value {
+    stack.list(token, "").await.body["data"][0]["lastUsedAt"].clone()
+}
+
+#[tokio::test]
+async fn the_list_tells_when_each_token_was_last_used() {
+    let stack = TestStack::start().await;
+    let token = stack.create_token("mine").await;
+    assert_eq!(last_used_at(&stack, &token).await, Value::Null);
+    eventually(async || stack.token_last_used_at(2).await == Some(NOW)).await;
+    let listed = stack.list(&token, "").await;
+    let uses: Vec<_> = listed.body["data"].as_array().unwrap().iter().map(|entry| &entry["lastUsedAt"]).collect();
+    assert_eq!(uses, [&Value::Null, &json!(NOW)]);
+}
+
+#[tokio::test]
+async fn every_endpoint_notes_the_use_of_each_credential() {
+    let stack = TestStack::start().await;
+    for (name, call) in crate::every_endpoint::calls(&stack) {
+        let token = stack.create_token(name).await;
+        let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();
+        let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+        call.token(&token).account(&account).send().await;
+        if name == "DELETE /auth/backend" {
+            // It has deleted itself.
+            eventually(async || stack.account_last_used_at(&account).await == Some(NOW)).await;
+            assert_eq!(stack.token_last_used_at(id).await, None);
+            continue;
+        }
+        eventually(async || stack.token_last_used_at(id).await == Some(NOW)).await;
+        eventually(async || stack.account_last_used_at(&account).await == Some(NOW)).await;
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_were_refused_are_not_noted_as_used() {
+    let (direct, stack, proxy, _server) = behind_proxy().await;
+    let token = direct.create_token("mine").await;
+    let read = direct.add_api_account(demo::STORE, Scope::Read).await;
+    let revoked = direct.add_api_account(demo::STORE, Scope::Modify).await;
+    direct.revoke_api_account(&revoked).await;
+    let list = stack.get("/backend/tokens");
+    list.clone().token(&token).account(&revoked).send().await.is_invalid_token();
+    assert_eq!(stack.delete(&json!({"id": 1})).account(&read).send().await.status, 403);
+    assert_eq!(stack.post("/auth/customers", &json!({})).account(&read).send().await.status, 403);
+    // Another use is noted, and nothing before it was.
+    list.token(&stack.demo_token).send().await;
+    eventually(async || direct.token_last_used_at(1).await.is_some()).await;
+    let refused_delete = 2;
+    assert_eq!(proxy.count(UPDATE) - refused_delete, 1);
+    assert_eq!(direct.token_last_used_at(2).await, None);
+}
+
+#[tokio::test]
+async fn an_instance_writes_a_use_once_an_hour() {
+    let (direct, stack, proxy, _server) = behind_proxy().await;
+    let account = direct.add_api_account(demo::STORE, Scope::Read).await;
+    let list = stack.get("/backend/tokens").token(&stack.demo_token).account(&account);
+    for (hour, seconds) in [(0, 0), (0, 1), (0, INTERVAL - 2), (1, 1), (1, INTERVAL - 1), (2, 1)] {
+        stack.clock.advance(seconds);
+        assert_eq!(list.clone().send().await.status, 200);
+        let expected = Some(NOW + hour * INTERVAL);
+        eventually(async || direct.token_last_used_at(1).await == expected).await;
+        eventually(async || direct.account_last_used_at(&account).await == expected).await;
+    }
+    assert_eq!(proxy.count(UPDATE), 2 * 3);
+}
+
+#[tokio::test]
+async fn what_another_instance_wrote_within_the_hour_stands() {
+    let (direct, stack, proxy, server) = behind_proxy().await;
+    let account = direct.add_api_account(demo::STORE, Scope::Read).await;
+    let call = |stack: &TestStack| stack.get("/backend/tokens").token(&stack.demo_token).account(&account);
+    for (seconds, expected) in [(0, NOW), (INTERVAL - 1, NOW), (1, NOW + INTERVAL)] {
+        stack.clock.advance(seconds);
+        proxy.take_actions();
+        let other_instance = fresh_functions(&direct, &server.url).await;
+        assert_eq!(call(&other_instance).send().await.status, 200);
+        eventually(async || proxy.count(UPDATE) == 2).await;
+        eventually(async || direct.account_last_used_at(&account).await == Some(expected)).await;
+        assert_eq!(direct.token_last_used_at(1).await, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_late_note_does_not_bring_a_deleted_token_back() {
+    let stack = TestStack::start().await;
+    let token = stack.create_token("mine").await;
+    let iat = decode(&token).1["iat"].as_u64().unwrap();
+    let of = |id, iat, kid: &str| Credential::Token { id, kid: kid.into(), iat };
+    assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
+    for credential in [of(2, iat, "demo"), of(77, iat, "demo"), of(1, iat, "demo"), of(1, 1_704_067_200, "other")] {
+        stack.tokens().note_use(demo::STORE, &credential, NOW + INTERVAL, INTERVAL).await.unwrap();
+    }
+    for id in [2, 77] {
+        assert!(stack.tokens().record(demo::STORE, id).await.unwrap().is_none());
+    }
+    assert_ne!(stack.token_last_used_at(1).await, Some(NOW + INTERVAL), "a note for another token of this id");
+}
+
+#[tokio::test]
+async fn an_account_has_its_last_use_beside_the_tokens_and_is_no_token() {
+    let stack = TestStack::start().await;
+    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let used = Credential::ApiAccount { sha256: sha256(&account) };
+    stack.tokens().note_use(demo::STORE, &used, NOW, INTERVAL).await.unwrap();
+    let sk = format!("API_ACCOUNT#{}", sha256(&account));
+    let key = dynamodb::key(demo::STORE, sk.clone());
+    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config);
+    let item: Option<Value> = dynamodb::get(&client, &stack.configuration.tokens_table, key).await.unwrap();
+    assert_eq!(item, Some(json!({"pk": demo::STORE, "sk": sk, "last_used_at": NOW})));
+    let listed = stack.get("/backend/tokens").account(&account).send().await;
+    assert_eq!(listed.body["data"].as_array().unwrap().len(), 1);
+    assert_eq!(listed.body["meta"]["pagination"]["totalCount"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_the_write_neither_fail_nor_delay_an_answer_and_it_is_tried_again() {
+    for fault in [Fault::BrokenUpdates, Fault::HangingUpdates] {
+        let (direct, stack, proxy, _server) = behind_proxy().await;
+        let list = stack.get("/backend/tokens").token(&stack.demo_token);
+        proxy.set(fault, Fault::None);
+        let started = Instant::now();
+        assert_eq!(list.clone().send().await.status, 200, "{fault:?}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{fault:?} took {:?}", started.elapsed());
+        eventually(async || proxy.count(UPDATE) == 3).await;
+        assert_eq!(direct.token_last_used_at(1).await, None);
+        proxy.set(Fault::None, Fault::None);
+        eventually(async || {
+            assert_eq!(list.clone().send().await.status, 200);
+            direct.token_last_used_at(1).await.is_some()
+        })
+        .await;
+    }
+}
