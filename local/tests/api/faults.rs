@@ -5,8 +5,9 @@ use crate::{
     support::{Call, NOW, TestStack, credentials, current_customer, customer_credentials, platform_jwt},
 };
 use futures_util::future::join_all;
-use local::server;
+use local::{demo, server};
 use serde_json::json;
+use shared::directory::Scope;
 use std::time::{Duration, Instant};
 
 fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
@@ -60,6 +61,19 @@ async fn without_the_secret_store_a_cold_function_is_unavailable_and_nothing_cha
         are_unavailable(&fresh_functions(&direct, &server.url).await, &format!("secrets {fault:?}"), &ALL).await;
     }
     assert_eq!(direct.total_count().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_needs_the_database_always_and_the_secret_store_only_where_tokens_are_signed() {
+    let (direct, _, proxy, server) = behind_proxy().await;
+    let account = direct.add_api_account(demo::STORE, Scope::Modify).await;
+    for (dynamodb, secrets, delete) in [(Fault::Broken, Fault::None, 503), (Fault::None, Fault::Broken, 200)] {
+        proxy.set(dynamodb, secrets);
+        for (name, call) in calls(&fresh_functions(&direct, &server.url).await) {
+            let answer = call.account(&account).send().await;
+            assert_eq!(answer.status, if name == "delete" { delete } else { 503 }, "{name}: {}", answer.body);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
