@@ -2,7 +2,7 @@
 
 mod round;
 
-use super::key;
+use super::{count, key};
 use crate::{
     Tool,
     failure::{Failure, Kind},
@@ -235,8 +235,10 @@ async fn keyring(tool: &Tool) -> Vec<Finding> {
         Err(problem) => return vec![Finding::bad(check, format!("It cannot be used: {problem}."), back)],
     };
     let now = tool.stack.services.clock.now();
-    let mut findings =
-        vec![Finding::good(check, format!("{} keys; the newest is {}.", keys.keys().count(), keys.current.kid))];
+    let mut findings = vec![Finding::good(
+        check,
+        format!("{}; the newest is {}.", count(keys.keys().count() as u64, "key"), keys.current.kid),
+    )];
     if keys.keys().all(|key| key.signs_from.is_some_and(|from| from > now + DAY)) {
         findings.push(Finding::bad(check, "No key may sign before tomorrow: signsFrom lies too far ahead.", back));
     }

@@ -77,6 +77,9 @@ impl Function for ExchangeCustomerJwt {
             return Err(Error::OtherStore);
         }
         let store = store?.ok_or(Error::InvalidJwtToken("the store is not in the directory"))?;
+        if customer.issued_at < store.created_at {
+            return Err(Error::InvalidJwtToken("issued before the store was made anew"));
+        }
         // The platform vouches for customers whom the directory does not know.
         let known_customer = known_customer?;
         if known_customer.as_ref().is_some_and(|known| !known.active) {

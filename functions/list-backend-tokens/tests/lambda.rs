@@ -14,7 +14,10 @@ use local::{
     server::{self, Server},
 };
 use serde_json::{Value, json};
-use shared::{clock::Clock, configuration::StorefrontAccess};
+use shared::{
+    clock::Clock,
+    configuration::{Configuration, StorefrontAccess},
+};
 use std::{
     future::pending,
     path::Path,
@@ -63,7 +66,7 @@ impl Drop for Lambda {
 }
 
 async fn start_stack() -> Stack {
-    let configuration = demo::configuration(StorefrontAccess::AuthToken);
+    let configuration = Configuration::local(StorefrontAccess::AuthToken);
     Stack::start(Options::on_free_ports(configuration, Clock::system())).await.unwrap()
 }
 
