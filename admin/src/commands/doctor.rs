@@ -92,9 +92,9 @@ pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure>
         findings.extend(part);
     }
     if arguments.read_only {
-        findings.push(Finding::good("round", "Left out, because of --read-only."));
+        findings.push(Finding::good(round::ROUND, "Left out, because of --read-only."));
     } else if findings.iter().any(|finding| finding.verdict == Verdict::Bad) {
-        findings.push(Finding::good("round", "Left out, until what is bad above is mended."));
+        findings.push(Finding::good(round::ROUND, "Left out, until what is bad above is mended."));
     } else {
         findings.extend(round::make(tool).await);
     }
@@ -129,20 +129,31 @@ fn report(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
     }
 }
 
-const RESTORE: &str = "Deploy again with `sam deploy`; if its data are lost, restore them as docs/operating.md says.";
+/// A deployment does not make a table again that somebody has deleted.
+fn restore(table: &str) -> String {
+    format!(
+        "Bring it back under the same name from the backup that DynamoDB keeps of a deleted table for 35 days: \
+         aws dynamodb list-backups --backup-type SYSTEM --table-name {table}, then aws dynamodb restore-table-from-backup \
+         --target-table-name {table} --backup-arn ARN"
+    )
+}
 
 async fn table(tool: &Tool, what: &str, name: &str, key_attributes: &[&str]) -> Vec<Finding> {
     let check = format!("table: {what}");
     let described = match tool.stack.dynamodb.describe_table().table_name(name).send().await {
         Ok(answer) => answer.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build()),
         Err(fault) if is_missing(&aws::error("DescribeTable", &fault)) => {
-            return vec![Finding::bad(check, format!("There is no table {name}."), RESTORE)];
+            return vec![Finding::bad(check, format!("There is no table {name}."), restore(name))];
         }
         Err(fault) => return vec![Finding::failed(check, &aws::error("DescribeTable", &fault).into())],
     };
     let keys: Vec<_> = described.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
     if keys != key_attributes {
-        return vec![Finding::bad(check, format!("The keys of {name} are {keys:?}, not {key_attributes:?}."), RESTORE)];
+        return vec![Finding::bad(
+            check,
+            format!("The keys of {name} are {keys:?}, not {key_attributes:?}."),
+            restore(name),
+        )];
     }
     if described.table_status() != Some(&TableStatus::Active) {
         let status = described.table_status().map_or("unknown", TableStatus::as_str);
@@ -341,7 +352,7 @@ async fn api(tool: &Tool) -> Vec<Finding> {
     let mut findings = vec![if answer.status == 401 {
         Finding::good(check, url)
     } else {
-        round::wrong_answer(tool, "list-backend-tokens", "without a token", 401, &answer)
+        round::wrong_answer(tool, check, "list-backend-tokens, without a token", 401, &answer)
     }];
     if let Some(apart) = answer.date.map(|date| date.abs_diff(Clock::system().now()))
         && apart > LEEWAY
@@ -358,5 +369,7 @@ async fn api(tool: &Tool) -> Vec<Finding> {
 }
 
 fn is_missing(error: &Error) -> bool {
-    error.cause().is_some_and(|cause| cause.contains("ResourceNotFoundException"))
+    error
+        .cause()
+        .is_some_and(|cause| cause.contains("ResourceNotFoundException") || cause.contains("marked for deletion"))
 }

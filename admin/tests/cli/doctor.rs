@@ -40,7 +40,7 @@ async fn a_table_that_is_gone_is_named() {
     let stack = TestStack::start().await;
     let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config().await);
     client.delete_table().table_name("login-attempts").send().await.unwrap();
-    complaint(&doctor(&stack), "There is no table login-attempts.", "Deploy again");
+    complaint(&doctor(&stack), "There is no table login-attempts.", "Bring it back under the same name");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,8 @@ use shared::{
 use std::time::Duration;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
+/// The name of this check.
+pub const ROUND: &str = "round";
 /// The store that the round is made in. One name for all: what is left of an interrupted one is found again.
 const STORE: &str = "b2b-auth-doctor";
 /// Seconds that a round may last; an older store is left over.
@@ -108,9 +110,10 @@ pub async fn call(tool: &Tool, request: Request) -> Result<Answer, String> {
 }
 
 /// What to do about an answer that should have been another.
-pub fn wrong_answer(tool: &Tool, function: &str, what: &str, expected: u16, answer: &Answer) -> Finding {
+pub fn wrong_answer(tool: &Tool, check: &str, called: &str, expected: u16, answer: &Answer) -> Finding {
+    let function = called.split(',').next().unwrap_or_default();
     let said = answer.body["detail"].as_str().or(answer.body["message"].as_str()).unwrap_or("nothing of this API's");
-    let says = format!("{function}, {what}: {} instead of {expected}; it said: {said}", answer.status);
+    let says = format!("{called}: {} instead of {expected}; it said: {said}", answer.status);
     let log_group = format!("/aws/lambda/{}-{function}", tool.stack.name.split(' ').next().unwrap_or_default());
     let mend = match answer.status {
         500 => format!(
@@ -129,7 +132,7 @@ pub fn wrong_answer(tool: &Tool, function: &str, what: &str, expected: u16, answ
             format!("The functions and the data do not fit together. Deploy again; then see the log group {log_group}.")
         }
     };
-    Finding::bad("round", says, mend)
+    Finding::bad(check, says, mend)
 }
 
 /// Makes the round, and takes away what it has made.
@@ -142,12 +145,12 @@ pub async fn make(tool: &Tool) -> Vec<Finding> {
             let mend = format!("{failure} Then `b2b-auth store remove {STORE}`.");
             findings.push(Finding {
                 verdict: Verdict::Doubtful,
-                ..Finding::bad("round", "The store made for it is left over.", mend)
+                ..Finding::bad(ROUND, "The store made for it is left over.", mend)
             });
         }
         Ok(findings)
     });
-    made.await.unwrap_or_else(|failure| vec![Finding::bad("round", "Its store cannot be made.", failure.message)])
+    made.await.unwrap_or_else(|failure| vec![Finding::bad(ROUND, "Its store cannot be made.", failure.message)])
 }
 
 /// What the round calls with.
@@ -197,7 +200,7 @@ async fn steps(tool: &Tool, Credentials { password, access_token }: &Credentials
     let token = match created {
         Err(problem) => return vec![unanswered(&problem)],
         Ok(answer) if answer.status != 200 => {
-            return vec![wrong_answer(tool, "create-backend-token", "the right password", 200, &answer)];
+            return vec![wrong_answer(tool, ROUND, "create-backend-token, the right password", 200, &answer)];
         }
         Ok(answer) => answer.body["data"][0]["token"].as_str().unwrap_or_default().to_owned(),
     };
@@ -210,40 +213,39 @@ async fn steps(tool: &Tool, Credentials { password, access_token }: &Credentials
     let mut delete = Request::post("/auth/backend", json!({"id": own_id(&token)})).token(&token);
     delete.method = Method::DELETE;
     let mut steps = vec![
-        ("list-backend-tokens", "a good token", 200, list().token(&token)),
-        ("list-backend-tokens", "a good access token", 200, with_access_token),
-        ("login-customer", "the right password", 200, Request::post("/auth/customers", customer_login).token(&token)),
+        ("list-backend-tokens, a good token", 200, list().token(&token)),
+        ("list-backend-tokens, a good access token", 200, with_access_token),
+        ("login-customer, the right password", 200, Request::post("/auth/customers", customer_login).token(&token)),
         (
-            "issue-storefront-token",
-            "a customer of the store",
+            "issue-storefront-token, a customer of the store",
             200,
             Request::post("/auth/customers/storefront", json!({"customerId": CUSTOMER_ID})).token(&token),
         ),
     ];
     if let Some(jwt) = current_customer_jwt(tool).await {
         let path = format!("/auth/storefront?jwtToken={jwt}");
-        steps.push(("exchange-customer-jwt", "a good JWT", 200, Request::get(path).token(&token)));
+        steps.push(("exchange-customer-jwt, a good JWT", 200, Request::get(path).token(&token)));
     }
-    steps.push(("delete-backend-token", "its own token", 200, delete));
-    steps.push(("list-backend-tokens", "a deleted token", 401, list().token(&token)));
+    steps.push(("delete-backend-token, its own token", 200, delete));
+    steps.push(("list-backend-tokens, a deleted token", 401, list().token(&token)));
     let count = steps.len() + 1;
-    for (function, what, expected, request) in steps {
+    for (called, expected, request) in steps {
         match call(tool, request).await {
             Err(problem) => return vec![unanswered(&problem)],
             Ok(answer) if answer.status != expected => {
-                return vec![wrong_answer(tool, function, what, expected, &answer)];
+                return vec![wrong_answer(tool, ROUND, called, expected, &answer)];
             }
             Ok(_) => {}
         }
     }
     vec![Finding::good(
-        "round",
+        ROUND,
         format!("{count} calls of the API, from a login to a deleted token, went as they should."),
     )]
 }
 
 fn unanswered(problem: &str) -> Finding {
-    Finding::bad("round", format!("The API did not answer: {problem}."), "Check the network, and --api-url.")
+    Finding::bad(ROUND, format!("The API did not answer: {problem}."), "Check the network, and --api-url.")
 }
 
 /// The id in a token that was just issued.
