@@ -19,7 +19,7 @@ GLIBC = (2, 34)
 
 @pytest.fixture(scope="module")
 def token(stack):
-    """A first token, made as docs/deploying.md says."""
+    """A first token."""
     directory = stack.aws.client("dynamodb")
     password_hash = argon2.PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(PASSWORD)
     for item in [
