@@ -1,10 +1,13 @@
 """Every command of docs/operating.md, from top to bottom in one session of bash, against a stack of its own."""
 
-import os
-import pathlib
+import fnmatch
+import http.client
+import http.server
+import json
 import re
-import shutil
 import subprocess
+import threading
+import urllib.parse
 
 import pytest
 from conftest import ROOT
@@ -63,22 +66,75 @@ class Shell:
         self.bash.communicate()
 
 
+class Witness(http.server.ThreadingHTTPServer):
+    """Stands before AWS, and notes which actions are called on what."""
+
+    def __init__(self, aws):
+        super().__init__(("127.0.0.1", 0), Testimony)
+        self.aws, self.seen = urllib.parse.urlsplit(aws.url).netloc, set()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def note(self, target, body):
+        service, _, action = target.rpartition(".")
+        if not service:
+            # CloudFormation and STS have the action in a form.
+            self.seen.add((urllib.parse.parse_qs(body.decode())["Action"][0], "*"))
+            return
+        request = json.loads(body)
+        if action == "TransactWriteItems":
+            # Its permissions are those of its parts.
+            for part, item in [pair for item in request["TransactItems"] for pair in item.items()]:
+                self.seen.add((part.removesuffix("Item") + "Item", item["TableName"]))
+        else:
+            names = request.get("RequestItems") or [request.get("TableName") or request["SecretId"]]
+            self.seen.update((action, name) for name in names)
+
+
+class Testimony(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.note(self.headers.get("X-Amz-Target", ""), body)
+        connection = http.client.HTTPConnection(self.server.aws, timeout=60)
+        connection.request("POST", self.path, body, dict(self.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("connection", "content-length", "transfer-encoding", "date", "server"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        connection.close()
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture(scope="module")
 def shell(aws, built, tmp_path_factory):
     subprocess.run(["cargo", "build", "--locked", "-p", "admin"], cwd=ROOT, env=aws.environment, check=True)
     stack = aws.deploy(STACK)
+    witness = Witness(aws)
     address = f"{aws.url}/restapis/{stack.outputs['RestApiId']}/api/_user_request_/io"
     folder = tmp_path_factory.mktemp("operating")
     # The address in the stack's outputs is that of the real AWS.
     tool = folder / "bin" / "b2b-auth"
     tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\nexec "{ROOT}/target/debug/b2b-auth" --api-url "{address}" "$@"\n')
+    tool.write_text(
+        f'#!/bin/sh\nAWS_ENDPOINT_URL={witness.url} exec "{ROOT}/target/debug/b2b-auth" --api-url "{address}" "$@"\n'
+    )
     tool.chmod(0o755)
     environment = {**aws.environment, "HOME": str(folder), "PATH": f"{tool.parent}:{aws.environment['PATH']}"}
     shell = Shell(environment, folder)
+    shell.outputs, shell.witness = stack.outputs, witness
     shell.replaced = {NAME: f"B2B_AUTH_STACK_NAME={STACK}", ADDRESS: f"API={address}"}
     yield shell
     shell.stop()
+    witness.shutdown()
 
 
 def pattern(line):
@@ -98,6 +154,22 @@ def test_block(shell, commands, output):
     lines = iter(printed.splitlines())
     for expected in output.splitlines():
         assert any(pattern(expected).fullmatch(line) for line in lines), f"missing: {expected}\nIt printed:\n{printed}"
+
+
+def test_policy_allows_what_the_tool_did_and_nothing_else(shell):
+    statements = json.loads(re.search(r"^```json\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)[1])["Statement"]
+    allowed = set()
+    for statement in statements:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        # A secret's ARN is one of the outputs; a table is called by its name.
+        resource = shell.outputs.get(statement["Resource"], statement["Resource"].rpartition("table/b2b-auth-")[2])
+        resource = f"{STACK}-{resource}" if "Table-" in resource else resource
+        allowed |= {(action.split(":")[1], resource) for action in actions}
+    # To ask who one is needs no permission.
+    done = shell.witness.seen - {("GetCallerIdentity", "*")}
+    fits = lambda right, call: right[0] == call[0] and (call[1] == "*" or fnmatch.fnmatch(call[1], right[1]))
+    assert [call for call in sorted(done) if not any(fits(right, call) for right in allowed)] == []
+    assert [right for right in sorted(allowed) if not any(fits(right, call) for call in done)] == []
 
 
 def test_the_document_is_read_whole():
