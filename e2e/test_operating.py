@@ -70,7 +70,7 @@ class Witness(http.server.ThreadingHTTPServer):
     """Stands before AWS, and notes which actions are called on what."""
 
     def __init__(self, aws):
-        super().__init__(("127.0.0.1", 0), Testimony)
+        super().__init__(("127.0.0.1", 0), Notes)
         self.aws, self.seen = urllib.parse.urlsplit(aws.url).netloc, set()
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -91,7 +91,7 @@ class Witness(http.server.ThreadingHTTPServer):
             self.seen.update((action, name) for name in names)
 
 
-class Testimony(http.server.BaseHTTPRequestHandler):
+class Notes(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
@@ -143,7 +143,7 @@ def pattern(line):
     return re.compile(r"\s+".join(words).replace(r"\s+.*", r"(\s.*)?") + r"\s*")
 
 
-@pytest.mark.parametrize("commands, output", blocks())
+@pytest.mark.parametrize("commands, output", list(blocks()))
 def test_block(shell, commands, output):
     for happened in [did for beginning, did in BEFORE.items() if commands.startswith(beginning)]:
         shell.run(happened)
