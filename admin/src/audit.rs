@@ -7,6 +7,11 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
+/// The result of a change that was made.
+pub const DONE: &str = "done";
+/// The result of a change that ended in a fault, when it may have been made all the same.
+pub const IN_DOUBT: &str = "in doubt";
+
 /// A change that is about to be made.
 pub struct Change<'a> {
     /// The command, such as `user disable`.
@@ -28,17 +33,22 @@ impl Tool {
         change: Change<'_>,
         make: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let (outcome, actor) = tokio::join!(make, self.stack.actor());
-        let result = match &outcome {
-            Ok(_) => "done",
-            Err(failure) if failure.leaves_doubt() => "in doubt",
-            Err(_) => return outcome,
-        };
+        let (outcome, _) = tokio::join!(make, self.stack.actor());
+        match &outcome {
+            Ok(_) => self.note(change, DONE).await,
+            Err(failure) if failure.leaves_doubt() => self.note(change, IN_DOUBT).await,
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Writes the line of a change that has been made, where its details show only then.
+    pub async fn note(&self, change: Change<'_>, result: &str) {
         let mut line = Map::new();
         for (name, value) in [
             ("audit", json!(change.action)),
             ("time", json!(utc(self.stack.services.clock.now()))),
-            ("actor", json!(actor)),
+            ("actor", json!(self.stack.actor().await)),
             ("stack", json!(self.stack.name)),
             ("store", json!(change.store)),
             ("details", change.details),
@@ -47,6 +57,5 @@ impl Tool {
             line.insert(name.into(), value);
         }
         say(&Value::Object(line).to_string());
-        outcome
     }
 }

@@ -8,7 +8,10 @@ use crate::{
 use aws_sdk_dynamodb::{
     error::SdkError,
     operation::query::QueryError,
-    types::{AttributeValue, CancellationReason, ConditionCheck, Delete, Put, Select, TransactWriteItem, Update},
+    types::{
+        AttributeValue, CancellationReason, ConditionCheck, Delete, KeysAndAttributes, Put, Select, TransactWriteItem,
+        Update,
+    },
 };
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,9 +20,15 @@ use shared::{
     directory::{
         BackendUser, Customer, CustomerLogin, STORE, STORES, Store, customer_email_key, customer_key, user_key,
     },
-    dynamodb::{Item, Outcome, built, from_item, key, number, string, to_item, transact, was_refused},
+    dynamodb::{
+        Item, Outcome, built, from_item, key, number, step_aside, string, to_item, transact_patiently, was_refused,
+    },
     error::Error,
 };
+use std::collections::HashMap;
+
+/// How often something is tried again that was throttled or crossed, each time after a longer wait: half a minute in all.
+const PATIENCE: u32 = 10;
 
 /// Items of one partition, read page by page as they are needed.
 pub struct Items(PaginationStream<Result<Item, SdkError<QueryError>>>);
@@ -193,9 +202,37 @@ impl Stack {
         if refusals.is_empty() { Ok(()) } else { Err(no_customer(store, &customer.email)) }
     }
 
+    /// Customers and what is left of removed ones, by these sort keys; at most 100. Password hashes are not read.
+    pub async fn customers(&self, store: &str, sort_keys: Vec<String>) -> Result<HashMap<String, Customer>, Failure> {
+        let keys = KeysAndAttributes::builder()
+            .consistent_read(true)
+            .set_keys(Some(sort_keys.into_iter().map(|sk| key(store, sk)).collect()))
+            .projection_expression("sk, customer_id, email, channels, #active, tokens_valid_after")
+            .expression_attribute_names("#active", "active");
+        let mut left = HashMap::from([(self.configuration().directory_table.clone(), built(keys.build())?)]);
+        let mut customers = HashMap::new();
+        let mut rounds = 0;
+        while !left.is_empty() {
+            if rounds > PATIENCE {
+                return Err(Error::Unavailable("BatchGetItem: keys were left over again and again".into()).into());
+            }
+            if rounds > 0 {
+                step_aside(rounds).await;
+            }
+            rounds += 1;
+            let request = self.dynamodb.batch_get_item().set_request_items(Some(left));
+            let answer = request.send().await.map_err(|fault| aws::error("BatchGetItem", &fault))?;
+            for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                customers.insert(sort_key(&item).to_owned(), from_item(item)?);
+            }
+            left = answer.unprocessed_keys.unwrap_or_default();
+        }
+        Ok(customers)
+    }
+
     /// Writes all or nothing; gives the positions of the items whose conditions did not hold.
     pub async fn write(&self, items: Vec<TransactWriteItem>) -> Result<Vec<usize>, Failure> {
-        Ok(match transact(&self.dynamodb, items).await? {
+        Ok(match transact_patiently(&self.dynamodb, items, PATIENCE).await? {
             Outcome::Done => Vec::new(),
             Outcome::Refused(reasons) => positions(&reasons),
         })

@@ -82,6 +82,18 @@ pub enum Outcome {
 /// # Errors
 /// Only faults.
 pub async fn transact(client: &Client, items: Vec<TransactWriteItem>) -> Result<Outcome, Error> {
+    transact_patiently(client, items, CONFLICT_RETRIES).await
+}
+
+/// The same, tried again so often that another transaction has crossed it or the table was throttled.
+///
+/// # Errors
+/// Only faults.
+pub async fn transact_patiently(
+    client: &Client,
+    items: Vec<TransactWriteItem>,
+    retries: u32,
+) -> Result<Outcome, Error> {
     let mut conflicts = 0;
     loop {
         let request = client.transact_write_items().set_transact_items(Some(items.clone()));
@@ -93,7 +105,7 @@ pub async fn transact(client: &Client, items: Vec<TransactWriteItem>) -> Result<
         };
         let reasons = cancelled.cancellation_reasons();
         if let Some(code) = reasons.iter().filter_map(CancellationReason::code).find(|code| aws::is_passing(code)) {
-            if conflicts == CONFLICT_RETRIES {
+            if conflicts == retries {
                 return Err(Error::Unavailable(format!("TransactWriteItems: cancelled again and again ({code})")));
             }
             conflicts += 1;

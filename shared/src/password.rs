@@ -6,13 +6,18 @@ use argon2::{
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 use tokio::sync::Semaphore;
 
 /// Memory of one hash, in KiB (OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane).
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// Memory, in KiB, of hashes from elsewhere: from the least that the cheat sheet has to what fits beside all else.
+const MEMORY_THAT_MAY_BE_KEPT: RangeInclusive<u32> = 7168..=65536;
+/// Shortest output of hashes from elsewhere.
+const MIN_OUTPUT_BYTES: usize = 16;
 
 /// Stands in for the hash of an account that does not exist, so that both take the same time. Random bytes, no password.
 const DUMMY_HASH: &str =
@@ -60,6 +65,45 @@ pub fn hash(password: &SecretString) -> Result<String, Error> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(internal)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     Ok(argon2.hash_password(password.expose_secret().as_bytes()).map_err(internal)?.to_string())
+}
+
+/// Whether a hash that was made elsewhere may be kept: argon2id that can be checked at a cost which a login can bear.
+///
+/// # Errors
+/// What is wrong with it, to follow "the hash".
+pub fn check_hash(hash: &str) -> Result<(), &'static str> {
+    let hash =
+        PasswordHash::new(hash).map_err(|_| "is no PHC string, such as $argon2id$v=19$m=19456,t=2,p=1$...$...")?;
+    if hash.algorithm != Algorithm::Argon2id.ident() {
+        return Err("is not one of argon2id");
+    }
+    if hash.version != Some(Version::V0x13.into()) {
+        return Err("is not one of argon2 version 19");
+    }
+    if hash.salt.is_none() {
+        return Err("has no salt");
+    }
+    if hash.hash.as_ref().is_none_or(|output| output.len() < MIN_OUTPUT_BYTES) {
+        return Err("is cut off: it needs 16 bytes after the salt");
+    }
+    let params = Params::try_from(&hash).map_err(|_| "has parameters that argon2 does not know")?;
+    if !MEMORY_THAT_MAY_BE_KEPT.contains(&params.m_cost()) {
+        return Err("has a cost m that is not within 7168 and 65536 (KiB)");
+    }
+    if !(1..=10).contains(&params.t_cost()) {
+        return Err("has a cost t that is not within 1 and 10");
+    }
+    if !(1..=4).contains(&params.p_cost()) {
+        return Err("has a cost p that is not within 1 and 4");
+    }
+    Ok(())
+}
+
+/// Whether a check against this hash takes as long as one against those made here.
+#[must_use]
+pub fn costs_the_same(hash: &str) -> bool {
+    let params = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
+    params.is_some_and(|params| (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES))
 }
 
 fn matches(password: &SecretString, hash: &str) -> Result<bool, Error> {
@@ -116,6 +160,46 @@ mod tests {
     async fn a_salt_without_a_hash_matches_nothing() {
         let salt = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ";
         assert!(!Passwords::default().check(&"".into(), Some(salt)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn hashes_from_elsewhere_are_kept_if_they_can_be_checked_at_a_bearable_cost() {
+        const OUTPUT: &str = "AX7PtoetduY4wrDTJ7i4L77X69lC2VYKXDyTGQQ8MkY";
+        const SALT: &str = "fj9HuHqXtBcAtWgG3MCzIw";
+        let own = hash(&"own".into()).unwrap();
+        let with = |cost: &str| format!("$argon2id$v=19${cost}${SALT}${OUTPUT}");
+        for (hash, problem) in [
+            (own.clone(), ""),
+            (with("m=7168,t=5,p=1"), ""),
+            (with("m=65536,t=1,p=4"), ""),
+            (with("m=19456,t=10,p=1"), ""),
+            (with("m=7167,t=5,p=1"), "has a cost m"),
+            (with("m=65537,t=2,p=1"), "has a cost m"),
+            (with("m=19456,t=11,p=1"), "has a cost t"),
+            (with("m=19456,t=0,p=1"), "has parameters"),
+            (with("m=19456,t=2,p=5"), "has a cost p"),
+            (with("m=19456,t=2,p=1,x=1"), "has parameters"),
+            (own.replace("argon2id", "argon2i"), "is not one of argon2id"),
+            (own.replace("v=19", "v=16"), "is not one of argon2 version 19"),
+            (own.replace("$v=19", ""), "is not one of argon2 version 19"),
+            ("$argon2id$v=19$m=19456,t=2,p=1".into(), "has no salt"),
+            (format!("$argon2id$v=19$m=19456,t=2,p=1${SALT}"), "is cut off"),
+            (format!("$argon2id$v=19$m=19456,t=2,p=1${SALT}$AX7PtoetduY4wrDT"), "is cut off"),
+            (own[..own.len() - 1].into(), "is no PHC string"),
+            (format!("{own}$"), "is no PHC string"),
+            (format!(" {own}"), "is no PHC string"),
+            ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW".into(), "is no PHC string"),
+            ("5f4dcc3b5aa765d61d8327deb882cf99".into(), "is no PHC string"),
+            (String::new(), "is no PHC string"),
+        ] {
+            let said = check_hash(&hash).err().unwrap_or_default();
+            assert!(said.starts_with(problem) && said.is_empty() == problem.is_empty(), "{hash}: {said}");
+            if said.is_empty() {
+                assert!(Passwords::default().check(&"other".into(), Some(&hash)).await.is_ok(), "{hash}");
+            }
+        }
+        assert!(costs_the_same(&own));
+        assert!(!costs_the_same(&with("m=19456,t=3,p=1")) && !costs_the_same(&with("m=19455,t=2,p=1")));
     }
 
     #[test]

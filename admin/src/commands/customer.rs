@@ -1,5 +1,8 @@
 //! `b2b-auth customer`.
 
+mod export;
+mod import;
+
 use crate::{
     Tool,
     arguments::{StoreArgument, email, id},
@@ -10,6 +13,7 @@ use crate::{
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use clap::{Args, Subcommand};
+use import::ImportArguments;
 use serde_json::{Value, json};
 use shared::{
     directory::{CUSTOMERS, Customer, CustomerLogin, Store},
@@ -43,6 +47,29 @@ pub enum Command {
     },
     /// Shows a store's customers, in the order of their ids.
     List {
+        #[command(flatten)]
+        store: StoreArgument,
+    },
+    /// Adds the customers of a CSV file. Those who are there already are skipped and stay as they are, so it can be run again.
+    #[command(after_help = "\
+The first row names the columns, in any order:
+  customer_id    the platform's id
+  email
+  channels       ids, separated by ;      without it, or empty: all of the store
+  active         true or false            without it, or empty: true
+  password       in clear                 in each row either this
+  password_hash  argon2id, PHC string     or this
+
+Bad rows are listed on standard output; all others are added.
+
+Examples:
+  b2b-auth --local customer import customers.csv --store mystore --dry-run
+  b2b-auth --local customer import customers.csv --store mystore --output json > bad-rows.json
+  gpg --decrypt customers.csv.gpg | b2b-auth --local customer import /dev/stdin --store mystore")]
+    Import(ImportArguments),
+    /// Prints a store's customers as CSV, in the order of their ids; no passwords.
+    #[command(after_help = "Example:\n  b2b-auth --local customer export --store mystore > customers.csv")]
+    Export {
         #[command(flatten)]
         store: StoreArgument,
     },
@@ -84,6 +111,8 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
         Command::Add { customer, id, channels, password } => add(tool, &customer, id, channels, &password).await,
         Command::List { store } => list(tool, &store.store).await,
+        Command::Import(arguments) => import::run(tool, &arguments).await,
+        Command::Export { store } => export::run(tool, &store.store).await,
         Command::SetChannels { customer, channels } => {
             let store = tool.stack.store(&customer.store.store).await?;
             check_channels(&channels, &store)?;

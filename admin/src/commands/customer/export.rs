@@ -1,0 +1,28 @@
+//! `b2b-auth customer export`.
+
+use crate::{
+    Tool,
+    failure::{Failure, Kind},
+};
+use shared::directory::{CUSTOMERS, Customer};
+use std::io;
+
+pub async fn run(tool: &Tool, store: &str) -> Result<(), Failure> {
+    tool.stack.store(store).await?;
+    let mut file = csv::Writer::from_writer(io::stdout());
+    file.write_record(["customer_id", "email", "channels", "active"]).map_err(cannot_print)?;
+    let mut customers = tool.stack.directory_items(store, CUSTOMERS);
+    while let Some(customer) = customers.next_as::<Customer>().await? {
+        if !customer.is_removed() {
+            let channels: Vec<String> = customer.channels.iter().map(ToString::to_string).collect();
+            let (id, active) = (customer.customer_id.to_string(), customer.active.to_string());
+            file.write_record([&id, &customer.email, &channels.join(";"), &active]).map_err(cannot_print)?;
+        }
+    }
+    file.flush().map_err(|error| cannot_print(error.into()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn cannot_print(error: csv::Error) -> Failure {
+    Failure::new(Kind::Fault, format!("Standard output cannot be written: {error}"))
+}
