@@ -72,8 +72,7 @@ pub fn hash(password: &SecretString) -> Result<String, Error> {
 /// # Errors
 /// What is wrong with it, to follow "the hash".
 pub fn check_hash(hash: &str) -> Result<(), &'static str> {
-    let hash =
-        PasswordHash::new(hash).map_err(|_| "is no PHC string, such as $argon2id$v=19$m=19456,t=2,p=1$...$...")?;
+    let hash = PasswordHash::new(hash).map_err(|_| "is no PHC string, which begins with $argon2id$")?;
     if hash.algorithm != Algorithm::Argon2id.ident() {
         return Err("is not one of argon2id");
     }

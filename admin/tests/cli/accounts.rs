@@ -153,7 +153,7 @@ async fn an_access_token_is_shown_once_and_kept_as_its_hash() {
     let list = async || stack.call("GET", "/backend/tokens", &headers, Value::Null).await.0;
     assert_eq!(list().await, 200);
 
-    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config().await);
+    let client = &stack.dynamodb;
     for table in ["directory", "tokens"] {
         let items = client.scan().table_name(table).send().await.unwrap();
         assert!(!format!("{items:?}").contains(token), "{table}");

@@ -30,7 +30,7 @@ async fn a_stack_that_works_is_good_and_nothing_of_the_visit_is_left() {
         assert_eq!(round["finding"], "8 calls of the API, from a login to a deleted token, went as they should.");
     }
     assert_eq!(stack.json(&["store", "list"]), before);
-    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config().await);
+    let client = &stack.dynamodb;
     let items = client.scan().table_name("directory").send().await.unwrap();
     assert!(!format!("{items:?}").contains("b2b-auth-doctor"));
 }
@@ -38,7 +38,7 @@ async fn a_stack_that_works_is_good_and_nothing_of_the_visit_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_gone_is_named() {
     let stack = TestStack::start().await;
-    let client = aws_sdk_dynamodb::Client::new(&stack.sdk_config().await);
+    let client = &stack.dynamodb;
     client.delete_table().table_name("login-attempts").send().await.unwrap();
     complaint(&doctor(&stack), "There is no table login-attempts.", "Bring it back under the same name");
 }
@@ -46,7 +46,7 @@ async fn a_table_that_is_gone_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyring_that_cannot_be_used_is_told() {
     let stack = TestStack::start().await;
-    let secrets = aws_sdk_secretsmanager::Client::new(&stack.sdk_config().await);
+    let secrets = &stack.secrets;
     for (text, says) in [
         (r#"{"kid": "x", "key": "short"}"#, "a key of less than 32 bytes"),
         ("{}", "not of the form"),
@@ -63,7 +63,7 @@ async fn a_keyring_that_cannot_be_used_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_is_not_set_is_doubtful_but_not_bad() {
     let stack = TestStack::start().await;
-    let secrets = aws_sdk_secretsmanager::Client::new(&stack.sdk_config().await);
+    let secrets = &stack.secrets;
     let empty = r#"{"clientId":"","clientSecret":""}"#;
     secrets.put_secret_value().secret_id("app").secret_string(empty).send().await.unwrap();
     let ended = doctor(&stack);
@@ -78,16 +78,16 @@ async fn an_app_that_is_not_set_is_doubtful_but_not_bad() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_cannot_be_reached_or_is_another_is_told() {
     let stack = TestStack::start().await;
-    let at = |url: &str| run(stack.command_at(url, &["--output", "json", "doctor"]), "");
+    let at = |url: &str| run(stack.command_at(stack.aws_url(), url, &["--output", "json", "doctor"]), "");
     complaint(&at("http://127.0.0.1:1/api/io"), "cannot be reached", "Check the network, and --api-url");
-    complaint(&at(&stack.stack.api.url), "404 instead of 401", "Check --api-url");
+    complaint(&at(&stack.local.api.url), "404 instead of 401", "Check --api-url");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_work_on_other_data_are_told() {
     let (stack, other) = (TestStack::start().await, TestStack::start().await);
-    let api = format!("{}/api/io", other.stack.api.url);
-    let ended = run(stack.command_at(&api, &["--output", "json", "doctor"]), "");
+    let api = format!("{}/api/io", other.local.api.url);
+    let ended = run(stack.command_at(stack.aws_url(), &api, &["--output", "json", "doctor"]), "");
     complaint(&ended, "create-backend-token, the right password: 400 instead of 200", "do not fit together");
     assert_eq!(stack.json(&["store", "list"]).as_array().unwrap().len(), 2, "its store is removed all the same");
 }

@@ -5,7 +5,9 @@
 mod accounts;
 mod doctor;
 mod failures;
+mod import;
 mod keys;
+mod proxy;
 mod stores;
 mod support;
 mod tokens;

@@ -1,15 +1,19 @@
 //! A stack for each test, and the tool that works on it.
 
-use aws_config::SdkConfig;
-use local::{Options, Stack, aws, demo};
+use aws_sdk_dynamodb::Client;
+use local::{Options, demo};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
+    directory::{Customer, CustomerLogin, Directory},
+    dynamodb::{from_item, string},
 };
 use std::{
-    io::Write,
-    process::{Command, Stdio},
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
+    thread::JoinHandle,
 };
 
 /// A password that may be set.
@@ -17,17 +21,14 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// Another.
 pub const OTHER_PASSWORD: &str = "another correct horse";
 
-/// A running stack.
+/// A local stack, with the demo data.
 pub struct TestStack {
-    pub stack: Stack,
-}
-
-/// What a command ended with.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+    pub local: local::Stack,
+    pub configuration: Configuration,
+    pub dynamodb: Client,
+    pub secrets: aws_sdk_secretsmanager::Client,
+    pub directory: Directory,
+    http: reqwest::Client,
 }
 
 /// The program, with an environment that knows no AWS.
@@ -38,34 +39,50 @@ pub fn program() -> Command {
 }
 
 /// Runs a command, with this on its standard input.
-pub fn run(mut command: Command, stdin: &str) -> Ended {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may end without having read it.
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+pub fn run(command: Command, stdin: &str) -> Ended {
+    Running::start(command, stdin).wait()
 }
 
 impl TestStack {
     pub async fn start() -> Self {
         let configuration = Configuration::local(StorefrontAccess::AuthToken);
-        Self { stack: Stack::start(Options::on_free_ports(configuration, Clock::system())).await.unwrap() }
+        let options = Options::on_free_ports(configuration.clone(), Clock::system());
+        let local = local::Stack::start(options).await.unwrap();
+        let dynamodb = Client::new(&local.sdk_config);
+        let secrets = aws_sdk_secretsmanager::Client::new(&local.sdk_config);
+        let directory = Directory::new(dynamodb.clone(), configuration.directory_table.clone());
+        Self { local, configuration, dynamodb, secrets, directory, http: reqwest::Client::new() }
+    }
+
+    /// The address of its AWS.
+    pub fn aws_url(&self) -> &str {
+        &self.local.aws.server.url
+    }
+
+    pub fn api_url(&self) -> String {
+        format!("{}/api/io", self.local.api.url)
     }
 
     /// A command for this stack.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        self.command_at(&format!("{}/api/io", self.stack.api.url), arguments)
+        self.command_at(self.aws_url(), &self.api_url(), arguments)
     }
 
-    /// A command for this stack, whose API it takes to be elsewhere.
-    pub fn command_at(&self, api_url: &str, arguments: &[&str]) -> Command {
+    /// A command for this stack, whose AWS and API it takes to be elsewhere.
+    pub fn command_at(&self, aws_url: &str, api_url: &str, arguments: &[&str]) -> Command {
         let mut command = program();
-        command.args(["--aws-endpoint", &self.stack.aws.server.url, "--api-url", api_url]).args(arguments);
+        command.args(["--aws-endpoint", aws_url, "--api-url", api_url]).args(arguments);
         command
+    }
+
+    /// Starts `b2b-auth` with these arguments, with its AWS at this address.
+    pub fn start_tool(&self, aws_url: &str, arguments: &[&str]) -> Running {
+        Running::start(self.command_at(aws_url, &self.api_url(), arguments), "")
+    }
+
+    /// Runs `b2b-auth` with these arguments, while a test whose thread the stack shares goes on.
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
+        self.start_tool(self.aws_url(), arguments).ended().await
     }
 
     /// Runs `b2b-auth` with these arguments.
@@ -83,17 +100,13 @@ impl TestStack {
     pub fn json(&self, arguments: &[&str]) -> Value {
         let ended = self.b2b_auth(&[&["--output", "json"], arguments].concat());
         ended.succeeds();
-        serde_json::from_str(&ended.stdout).unwrap()
-    }
-
-    pub async fn sdk_config(&self) -> SdkConfig {
-        aws::sdk_config(&self.stack.aws.server.url).await
+        ended.json()
     }
 
     /// Status and body of a call of the API.
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> (u16, Value) {
-        let url = format!("{}/api/io{path}", self.stack.api.url);
-        let mut request = reqwest::Client::new().request(method.parse().unwrap(), url);
+        let url = format!("{}{path}", self.api_url());
+        let mut request = self.http.request(method.parse().unwrap(), url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -122,19 +135,120 @@ impl TestStack {
         });
         self.call("POST", "/auth/customers", &[("authToken", &demo::token())], body).await
     }
+
+    /// Whether the customer of the demo store gets a token.
+    pub async fn logs_in(&self, email: &str, password: &str, channel_id: u64) -> bool {
+        let body = json!({
+            "storeHash": demo::STORE, "email": email, "password": password, "channelId": channel_id, "name": "web",
+        });
+        let request = self.http.post(format!("{}/auth/customers", self.api_url())).json(&body);
+        let answer = request.header("authToken", demo::token()).send().await.unwrap();
+        answer.status().is_success()
+    }
+
+    /// The customer of the demo store with this e-mail, of whom both items must agree.
+    pub async fn customer(&self, email: &str) -> Option<CustomerLogin> {
+        let login = self.directory.customer_login(demo::STORE, email).await.unwrap()?;
+        let by_id = self.customer_by_id(login.customer.customer_id).await;
+        assert_eq!(json!(by_id.unwrap()), json!(login.customer));
+        Some(login)
+    }
+
+    /// What the demo store has of the customer with this id, without the password hash.
+    pub async fn customer_by_id(&self, id: u64) -> Option<Customer> {
+        self.directory.customer(demo::STORE, id).await.unwrap()
+    }
+
+    /// What the demo store has in the directory under sort keys that begin so.
+    pub async fn items<T: DeserializeOwned>(&self, prefix: &str) -> Vec<T> {
+        let query = self
+            .dynamodb
+            .query()
+            .table_name(&self.configuration.directory_table)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", string(demo::STORE))
+            .expression_attribute_values(":prefix", string(prefix));
+        let items = query.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        items.into_iter().map(|item| from_item(item).unwrap()).collect()
+    }
+}
+
+fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+/// The tool, while it runs.
+pub struct Running {
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+}
+
+impl Running {
+    /// Starts a command, with this on its standard input.
+    pub fn start(mut command: Command, stdin: &str) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (mut to, input) = (child.stdin.take().unwrap(), stdin.to_owned());
+        // It may end without having read it.
+        std::thread::spawn(move || to.write_all(input.as_bytes()));
+        let (stdout, stderr) = (read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap()));
+        Self { child, stdout, stderr }
+    }
+
+    /// Sends it a signal, such as `-INT`.
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Ended {
+        let code = self.child.wait().unwrap().code();
+        Ended { code, stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
+    }
+
+    /// Waits for its end, while a test whose thread the stack shares goes on.
+    pub async fn ended(self) -> Ended {
+        tokio::task::spawn_blocking(|| self.wait()).await.unwrap()
+    }
+}
+
+/// What a command ended with.
+#[derive(Debug)]
+pub struct Ended {
+    /// None if a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ended {
+    /// That it ended with this exit code.
+    #[track_caller]
+    pub fn with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Standard output as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
     #[track_caller]
     pub fn succeeds(&self) {
-        assert_eq!(self.code, 0, "{self:?}");
+        assert_eq!(self.code, Some(0), "{self:?}");
     }
 
     /// That it ended with this code and one sentence that holds the text.
     #[track_caller]
     pub fn fails(&self, code: i32, says: &str) {
         let errors: Vec<_> = self.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert!(self.code == code && errors.len() == 1 && self.stderr.contains(says), "{code} {says}: {self:?}");
+        assert!(self.code == Some(code) && errors.len() == 1 && self.stderr.contains(says), "{code} {says}: {self:?}");
     }
 
     /// The audit lines.

@@ -25,7 +25,6 @@ use serde_json::json;
 use shared::{
     directory::{Customer, CustomerLogin, Store},
     dynamodb::email_key,
-    password::costs_the_same,
 };
 use std::{
     cell::Cell,
@@ -33,15 +32,14 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, oneshot};
 
 /// Rows that are looked at and written together. A transaction takes 100 items: two for each, and the store's.
 const BATCH: usize = 49;
 /// Batches that are worked on at the same time.
-const BATCHES: u32 = 8;
+const BATCHES: usize = 8;
 /// How often a batch is looked at and written: once more if somebody else has written one of its customers meanwhile.
 const ATTEMPTS: usize = 2;
 
@@ -79,8 +77,12 @@ struct Batch {
     last_line: u64,
     /// Bytes of the file up to its end.
     bytes: u64,
-    /// Held until all is written.
-    _turn: OwnedSemaphorePermit,
+    /// Whether it has an e-mail or an id in common with an earlier one that may not be done.
+    repeats_another: bool,
+    /// Ends when the batch before it is done.
+    previous: Option<oneshot::Receiver<()>>,
+    /// Dropped when it is done.
+    _done: oneshot::Sender<()>,
 }
 
 /// What became of a batch.
@@ -97,14 +99,7 @@ pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure
     let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
     let counts = Counts::default();
     let batches = Batches::begin(BufReader::new(file), &arguments.file, store, &counts)?;
-    let import = Import {
-        tool,
-        hash,
-        counts: &counts,
-        is_dry_run: arguments.dry_run,
-        hashing: cores(),
-        writing: Mutex::new(()),
-    };
+    let import = Import { tool, hash, counts: &counts, is_dry_run: arguments.dry_run, hashing: cores() };
 
     let begun = Instant::now();
     let bar = progress(size);
@@ -113,7 +108,7 @@ pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure
     bar.finish_and_clear();
     let outcome = outcome.and(rows.end());
 
-    let outcome = outcome.map_err(|failure| import.half_way(failure));
+    let outcome = outcome.map_err(|failure| import.half_way(&failure));
     say(&import.summary(begun));
     if !arguments.dry_run {
         match &outcome {
@@ -165,7 +160,8 @@ struct Batches<'a, R> {
     held_back: Option<Row>,
     /// Sort keys of the batches that may not be done yet.
     recent: VecDeque<HashSet<String>>,
-    turns: Arc<Semaphore>,
+    /// Ends when the latest batch is done.
+    latest: Option<oneshot::Receiver<()>>,
 }
 
 impl<'a, R: BufRead> Batches<'a, R> {
@@ -178,13 +174,11 @@ impl<'a, R: BufRead> Batches<'a, R> {
         let header = header.ok_or_else(|| invalid("It is empty.".into()))?;
         let header = header.fields.map_err(|problem| invalid(format!("Its header {problem}.")))?;
         let columns = Columns::new(&header).map_err(invalid)?;
-        let turns = Arc::new(Semaphore::new(BATCHES as usize));
-        Ok(Self { records, file, columns, store, counts, held_back: None, recent: VecDeque::new(), turns })
+        Ok(Self { records, file, columns, store, counts, held_back: None, recent: VecDeque::new(), latest: None })
     }
 
-    /// The next batch, when its turn has come. No two rows of it have an e-mail or id in common, and none has one in common
-    /// with a batch that is not done: of two such rows the second is looked at when the first has been written.
-    async fn next(&mut self) -> Result<Option<Batch>, Failure> {
+    /// The next batch. No two rows of it have an e-mail or id in common: the second begins another batch.
+    fn next(&mut self) -> Result<Option<Batch>, Failure> {
         let (mut rows, mut bad, mut last_line) = (Vec::new(), Vec::new(), 0);
         let mut keys = HashSet::new();
         while rows.len() + bad.len() < BATCH {
@@ -214,16 +208,14 @@ impl<'a, R: BufRead> Batches<'a, R> {
         if rows.is_empty() && bad.is_empty() {
             return Ok(None);
         }
-        let follows_another = self.recent.iter().any(|recent| !recent.is_disjoint(&keys));
+        let repeats_another = self.recent.iter().any(|recent| !recent.is_disjoint(&keys));
         self.recent.push_back(keys);
-        if self.recent.len() > BATCHES as usize {
+        if self.recent.len() > BATCHES {
             self.recent.pop_front();
         }
-        // All turns together are free when all earlier batches are done.
-        let turns = if follows_another { BATCHES } else { 1 };
-        let turn = Arc::clone(&self.turns).acquire_many_owned(turns).await;
-        let turn = turn.map_err(|error| Failure::new(Kind::Fault, error.to_string()))?;
-        Ok(Some(Batch { rows, bad, last_line, bytes: self.records.bytes(), _turn: turn }))
+        let (done, latest) = oneshot::channel();
+        let previous = self.latest.replace(latest);
+        Ok(Some(Batch { rows, bad, last_line, bytes: self.records.bytes(), repeats_another, previous, _done: done }))
     }
 
     fn next_row(&mut self) -> Result<Option<Result<Row, BadRow>>, Failure> {
@@ -248,24 +240,18 @@ struct Import<'a> {
     is_dry_run: bool,
     /// One for each core.
     hashing: Semaphore,
-    /// Held for a transaction: all of them check the same store, so two at a time could get into each other's way. Nor would
-    /// more be faster, for a store is one partition, and it takes 1,000 write units a second: 250 customers.
-    writing: Mutex<()>,
 }
 
 impl Import<'_> {
     async fn run<R: BufRead>(
         &self,
-        batches: Batches<'_, R>,
+        mut batches: Batches<'_, R>,
         bar: &ProgressBar,
         rows: &mut Rows,
         begun: Instant,
     ) -> Result<(), Failure> {
-        let batches = stream::try_unfold(batches, async |mut batches| {
-            let next = batches.next().await;
-            next.map(|batch| batch.map(|batch| (batch, batches)))
-        });
-        let working = batches.map(async |batch| self.work_on(batch?).await).buffered(BATCHES as usize);
+        let batches = stream::iter(std::iter::from_fn(|| batches.next().transpose()));
+        let working = batches.map(async |batch| self.work_on(batch?).await).buffered(BATCHES);
         let interrupted = tokio::signal::ctrl_c();
         pin_mut!(working, interrupted);
         loop {
@@ -284,19 +270,22 @@ impl Import<'_> {
         }
     }
 
+    /// Batches are looked at side by side and written one after the other. Two at a time would get into each other's way,
+    /// because all check the same store, and would not be faster: a store is one partition, which takes 1,000 write units a
+    /// second, and a customer needs four.
     async fn work_on(&self, batch: Batch) -> Result<Done, Failure> {
-        let Batch { mut rows, mut bad, last_line, bytes, _turn } = batch;
+        let Batch { mut rows, mut bad, last_line, bytes, repeats_another, mut previous, _done } = batch;
+        if repeats_another {
+            until_done(&mut previous).await;
+        }
         for _ in 0..ATTEMPTS {
             rows = self.free(rows, &mut bad).await?;
             if !self.is_dry_run {
                 self.hash_passwords(&mut rows).await?;
             }
+            until_done(&mut previous).await;
             if rows.is_empty() || self.is_dry_run || self.write(&rows).await? {
-                let hashes = rows.iter().filter_map(|row| match &row.secret {
-                    Secret::Hash(hash) => Some(hash),
-                    Secret::Password(_) => None,
-                });
-                add(&self.counts.other_cost, hashes.filter(|hash| !costs_the_same(hash)).count());
+                add(&self.counts.other_cost, rows.iter().filter(|row| row.has_other_cost()).count());
                 add(&self.counts.added, rows.len());
                 bad.sort_unstable_by_key(|(line, _)| *line);
                 return Ok(Done { bad, last_line, bytes });
@@ -351,7 +340,6 @@ impl Import<'_> {
                 items.extend(self.tool.stack.customer_items(self.hash, &login)?);
             }
         }
-        let _writing = self.writing.lock().await;
         let refusals = self.tool.stack.write(items).await?;
         if refusals.contains(&0) {
             return Err(Failure::new(Kind::NotFound, format!("The store {} has been removed meanwhile.", self.hash)));
@@ -360,16 +348,15 @@ impl Import<'_> {
     }
 
     /// A failure that says how far it is. One after which nothing was changed it is no more.
-    fn half_way(&self, failure: Failure) -> Failure {
+    fn half_way(&self, failure: &Failure) -> Failure {
         let Counts { added, line, .. } = self.counts;
         let kind = if added.get() > 0 && !failure.leaves_doubt() { Kind::Fault } else { failure.kind };
         let up_to = match line.get() {
             0 => "The import ended before the first rows were done".into(),
             line => format!("The import ended after line {line}; all up to there is done"),
         };
-        let message =
-            format!("{failure}\n{up_to}. The same command goes on from there: who is there already is skipped.");
-        Failure::new(kind, message)
+        let next = if self.is_dry_run { "" } else { " The same command goes on from there." };
+        Failure::new(kind, format!("{failure}\n{up_to}.{next}"))
     }
 
     fn rows(&self) -> u64 {
@@ -418,6 +405,14 @@ impl Import<'_> {
         if self.counts.has_passwords.get() {
             say(&format!("{} holds passwords in clear. Delete it when it is no longer needed.", file.display()));
         }
+    }
+}
+
+/// Waits for a batch, once.
+async fn until_done(batch: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(batch) = batch.take() {
+        // What ends it is that the sender is dropped.
+        let _ = batch.await;
     }
 }
 

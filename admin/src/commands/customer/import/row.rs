@@ -9,7 +9,7 @@ use csv::StringRecord;
 use secrecy::SecretString;
 use shared::{
     directory::{Store, customer_email_key, customer_key},
-    password::check_hash,
+    password::{check_hash, costs_the_same},
 };
 use std::collections::HashMap;
 
@@ -46,6 +46,11 @@ impl Row {
     /// Sort keys of its two items.
     pub fn keys(&self) -> [String; 2] {
         [customer_email_key(&self.email), customer_key(self.customer_id)]
+    }
+
+    /// Whether logins take another time than those with a hash that was made here.
+    pub fn has_other_cost(&self) -> bool {
+        matches!(&self.secret, Secret::Hash(hash) if !costs_the_same(hash))
     }
 }
 
