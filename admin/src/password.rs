@@ -3,7 +3,13 @@
 use crate::failure::{Failure, Kind};
 use clap::Args;
 use secrecy::SecretString;
-use std::io::{self, IsTerminal, Read};
+use shared::{error::Error, password::Hasher};
+use std::{
+    cell::RefCell,
+    fmt::Display,
+    io::{self, IsTerminal, Read},
+};
+use tokio::sync::Semaphore;
 
 /// Shortest password, in characters. NIST SP 800-63B-4 asks for 8 beside a second factor and 15 alone.
 const MIN_CHARACTERS: usize = 12;
@@ -81,9 +87,40 @@ pub fn check(password: &str, email: &str) -> Result<(), String> {
 /// The hash under which it is kept, made on a thread of its own.
 pub async fn hash(password: SecretString) -> Result<String, Failure> {
     let hashing = tokio::task::spawn_blocking(move || shared::password::hash(&password));
-    Ok(hashing
-        .await
-        .map_err(|error| Failure::new(Kind::Fault, format!("The password cannot be hashed: {error}")))??)
+    Ok(hashing.await.map_err(cannot_hash)??)
+}
+
+/// Makes the hashes of many passwords, on all cores.
+pub struct Hashing {
+    cores: Semaphore,
+    idle: RefCell<Vec<Hasher>>,
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { cores: Semaphore::new(cores), idle: RefCell::default() }
+    }
+}
+
+impl Hashing {
+    /// The hash under which a password is kept.
+    pub async fn hash(&self, password: SecretString) -> Result<String, Failure> {
+        let _core = self.cores.acquire().await.map_err(cannot_hash)?;
+        let idle = self.idle.borrow_mut().pop();
+        let hashing = tokio::task::spawn_blocking(move || {
+            let mut hasher = idle.map_or_else(Hasher::new, Ok)?;
+            let hash = hasher.hash(&password)?;
+            Ok::<_, Error>((hasher, hash))
+        });
+        let (hasher, hash) = hashing.await.map_err(cannot_hash)??;
+        self.idle.borrow_mut().push(hasher);
+        Ok(hash)
+    }
+}
+
+fn cannot_hash(error: impl Display) -> Failure {
+    Failure::new(Kind::Fault, format!("The password cannot be hashed: {error}"))
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use crate::error::Error;
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{
+        PasswordVerifier,
+        phc::{Output, ParamsString, PasswordHash, Salt},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{ops::RangeInclusive, sync::Arc};
@@ -62,9 +65,47 @@ impl Passwords {
 /// # Errors
 /// [`Error::Internal`] if the machine has no randomness.
 pub fn hash(password: &SecretString) -> Result<String, Error> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(internal)?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    Ok(argon2.hash_password(password.expose_secret().as_bytes()).map_err(internal)?.to_string())
+    Hasher::new()?.hash(password)
+}
+
+/// Makes hashes, one after the other in the same memory: if each had its own, the allocator would keep that of a dozen for each
+/// thread.
+pub struct Hasher {
+    argon2: Argon2<'static>,
+    memory: Vec<Block>,
+}
+
+impl Hasher {
+    /// Takes the memory of one hash.
+    ///
+    /// # Errors
+    /// None that can happen: the parameters are always the same.
+    pub fn new() -> Result<Self, Error> {
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(internal)?;
+        let memory = vec![Block::new(); params.block_count()];
+        Ok(Self { argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params), memory })
+    }
+
+    /// A new salted hash as a PHC string.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the machine has no randomness.
+    pub fn hash(&mut self, password: &SecretString) -> Result<String, Error> {
+        let mut salt = [0; Salt::RECOMMENDED_LENGTH];
+        getrandom::fill(&mut salt).map_err(internal)?;
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        let password = password.expose_secret().as_bytes();
+        let filled = self.argon2.hash_password_into_with_memory(password, &salt, &mut output, &mut self.memory);
+        filled.map_err(internal)?;
+        let hash = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(self.argon2.params()).map_err(internal)?,
+            salt: Some(Salt::new(&salt).map_err(internal)?),
+            hash: Some(Output::new(&output).map_err(internal)?),
+        };
+        Ok(hash.to_string())
+    }
 }
 
 /// Whether a hash that was made elsewhere may be kept: argon2id that can be checked at a cost which a login can bear.
@@ -199,6 +240,15 @@ mod tests {
         }
         assert!(costs_the_same(&own));
         assert!(!costs_the_same(&with("m=19456,t=3,p=1")) && !costs_the_same(&with("m=19455,t=2,p=1")));
+    }
+
+    #[tokio::test]
+    async fn memory_that_is_used_again_leaves_nothing_in_the_next_hash() {
+        let mut hasher = Hasher::new().unwrap();
+        for password in ["first", "second", ""] {
+            let hash = hasher.hash(&password.into()).unwrap();
+            assert!(Passwords::default().check(&password.into(), Some(&hash)).await.unwrap());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     commands::count,
     failure::{Failure, Kind},
     output::{Rows, say},
-    password,
+    password::Hashing,
 };
 use clap::Args;
 use csv::StringRecord;
@@ -34,7 +34,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 /// Rows that are looked at and written together. A transaction takes 100 items: two for each, and the store's.
 const BATCH: usize = 49;
@@ -81,8 +81,8 @@ struct Batch {
     repeats_another: bool,
     /// Ends when the batch before it is done.
     previous: Option<oneshot::Receiver<()>>,
-    /// Dropped when it is done.
-    _done: oneshot::Sender<()>,
+    /// Told when it is done.
+    done: oneshot::Sender<()>,
 }
 
 /// What became of a batch.
@@ -99,16 +99,16 @@ pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure
     let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
     let counts = Counts::default();
     let batches = Batches::begin(BufReader::new(file), &arguments.file, store, &counts)?;
-    let import = Import { tool, hash, counts: &counts, is_dry_run: arguments.dry_run, hashing: cores() };
+    let import = Import { tool, hash, counts: &counts, is_dry_run: arguments.dry_run, hashing: Hashing::default() };
 
     let begun = Instant::now();
     let bar = progress(size);
     let mut rows = tool.output.rows(&["line", "reason"]);
-    let outcome = import.run(batches, &bar, &mut rows, begun).await;
+    // Who it is cannot be asked any more if the credentials expire meanwhile.
+    let (outcome, _) = tokio::join!(import.run(batches, &bar, &mut rows, begun), tool.stack.actor());
     bar.finish_and_clear();
-    let outcome = outcome.and(rows.end());
+    let outcome = outcome.and(rows.end()).map_err(|failure| import.half_way(&failure));
 
-    let outcome = outcome.map_err(|failure| import.half_way(&failure));
     say(&import.summary(begun));
     if !arguments.dry_run {
         match &outcome {
@@ -127,10 +127,6 @@ pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure
             format!("{bad} rows are bad, as listed. Mend them and run the same command again."),
         )),
     }
-}
-
-fn cores() -> Semaphore {
-    Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// How far it is, for a person at a terminal.
@@ -215,7 +211,7 @@ impl<'a, R: BufRead> Batches<'a, R> {
         }
         let (done, latest) = oneshot::channel();
         let previous = self.latest.replace(latest);
-        Ok(Some(Batch { rows, bad, last_line, bytes: self.records.bytes(), repeats_another, previous, _done: done }))
+        Ok(Some(Batch { rows, bad, last_line, bytes: self.records.bytes(), repeats_another, previous, done }))
     }
 
     fn next_row(&mut self) -> Result<Option<Result<Row, BadRow>>, Failure> {
@@ -238,8 +234,7 @@ struct Import<'a> {
     hash: &'a str,
     counts: &'a Counts,
     is_dry_run: bool,
-    /// One for each core.
-    hashing: Semaphore,
+    hashing: Hashing,
 }
 
 impl Import<'_> {
@@ -274,7 +269,7 @@ impl Import<'_> {
     /// because all check the same store, and would not be faster: a store is one partition, which takes 1,000 write units a
     /// second, and a customer needs four.
     async fn work_on(&self, batch: Batch) -> Result<Done, Failure> {
-        let Batch { mut rows, mut bad, last_line, bytes, repeats_another, mut previous, _done } = batch;
+        let Batch { mut rows, mut bad, last_line, bytes, repeats_another, mut previous, done } = batch;
         if repeats_another {
             until_done(&mut previous).await;
         }
@@ -288,6 +283,8 @@ impl Import<'_> {
                 add(&self.counts.other_cost, rows.iter().filter(|row| row.has_other_cost()).count());
                 add(&self.counts.added, rows.len());
                 bad.sort_unstable_by_key(|(line, _)| *line);
+                // Nobody waits for the last one.
+                let _ = done.send(());
                 return Ok(Done { bad, last_line, bytes });
             }
         }
@@ -321,10 +318,7 @@ impl Import<'_> {
     async fn hash_passwords(&self, rows: &mut [Row]) -> Result<(), Failure> {
         let hashed = try_join_all(rows.iter_mut().map(async |row| {
             if let Secret::Password(password) = &row.secret {
-                let core = self.hashing.acquire().await;
-                let hash = password::hash(password.clone()).await?;
-                drop(core);
-                row.secret = Secret::Hash(hash);
+                row.secret = Secret::Hash(self.hashing.hash(password.clone()).await?);
             }
             Ok(())
         }));
@@ -408,11 +402,12 @@ impl Import<'_> {
     }
 }
 
-/// Waits for a batch, once.
-async fn until_done(batch: &mut Option<oneshot::Receiver<()>>) {
-    if let Some(batch) = batch.take() {
-        // What ends it is that the sender is dropped.
-        let _ = batch.await;
+/// Waits for the batch before, once.
+async fn until_done(previous: &mut Option<oneshot::Receiver<()>>) {
+    let Some(previous) = previous.take() else { return };
+    if previous.await.is_err() {
+        // It has failed, and the import ends with it.
+        std::future::pending().await
     }
 }
 
