@@ -1,6 +1,6 @@
 //! `b2b-auth doctor`.
 
-use crate::support::{Ended, TestStack, run};
+use crate::support::{Ended, TestStack, command_at, run};
 use serde_json::Value;
 
 /// What stands beside the one thing that is bad.
@@ -78,7 +78,7 @@ async fn an_app_that_is_not_set_is_doubtful_but_not_bad() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_cannot_be_reached_or_is_another_is_told() {
     let stack = TestStack::start().await;
-    let at = |url: &str| run(stack.command_at(stack.aws_url(), url, &["--output", "json", "doctor"]), "");
+    let at = |url: &str| run(command_at(stack.aws_url(), url, &["--output", "json", "doctor"]), "");
     complaint(&at("http://127.0.0.1:1/api/io"), "cannot be reached", "Check the network, and --api-url");
     complaint(&at(&stack.local.api.url), "404 instead of 401", "Check --api-url");
 }
@@ -87,7 +87,7 @@ async fn an_api_that_cannot_be_reached_or_is_another_is_told() {
 async fn functions_that_work_on_other_data_are_told() {
     let (stack, other) = (TestStack::start().await, TestStack::start().await);
     let api = format!("{}/api/io", other.local.api.url);
-    let ended = run(stack.command_at(stack.aws_url(), &api, &["--output", "json", "doctor"]), "");
+    let ended = run(command_at(stack.aws_url(), &api, &["--output", "json", "doctor"]), "");
     complaint(&ended, "create-backend-token, the right password: 400 instead of 200", "do not fit together");
     assert_eq!(stack.json(&["store", "list"]).as_array().unwrap().len(), 2, "its store is removed all the same");
 }

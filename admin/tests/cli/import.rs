@@ -150,7 +150,7 @@ async fn imported_customers_can_log_in() {
 async fn a_file_may_come_through_a_pipe() {
     let stack = TestStack::start().await;
     let arguments = ["customer", "import", "/dev/stdin", "--store", demo::STORE];
-    stack.run_with_input(&arguments, &hashed(200)).await.with(0);
+    Running::start(stack.command(&arguments), &hashed(200)).ended().await.with(0);
     has_exactly(&stack, 200).await;
 }
 
@@ -377,7 +377,7 @@ async fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     })
     .await;
     let arguments = ["customer", "import", &csv.path(), "--store", demo::STORE, "--dry-run"];
-    let ended = stack.start_tool(&proxy.server.url, &arguments, None).ended().await.with(8);
+    let ended = stack.start_tool(&proxy.server.url, &arguments).ended().await.with(8);
     assert!(ended.stderr.contains("Nothing was written. 102 rows, "), "{}", ended.stderr);
     assert!(ended.stderr.contains(": 100 would be added, 0 already there, 2 bad; "), "{}", ended.stderr);
     assert!(ended.stdout.starts_with("line  reason\n102   password_hash is no PHC string"), "{}", ended.stdout);

@@ -38,6 +38,13 @@ pub fn program() -> Command {
     command
 }
 
+/// A command for a stack whose AWS and API are at these addresses.
+pub fn command_at(aws_url: &str, api_url: &str, arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.args(["--aws-endpoint", aws_url, "--api-url", api_url]).args(arguments);
+    command
+}
+
 /// Runs a command, with this on its standard input.
 pub fn run(command: Command, stdin: &str) -> Ended {
     Running::start(command, stdin).wait()
@@ -65,19 +72,12 @@ impl TestStack {
 
     /// A command for this stack.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        self.command_at(self.aws_url(), &self.api_url(), arguments)
-    }
-
-    /// A command for this stack, whose AWS and API it takes to be elsewhere.
-    pub fn command_at(&self, aws_url: &str, api_url: &str, arguments: &[&str]) -> Command {
-        let mut command = program();
-        command.args(["--aws-endpoint", aws_url, "--api-url", api_url]).args(arguments);
-        command
+        command_at(self.aws_url(), &self.api_url(), arguments)
     }
 
     /// Starts `b2b-auth` with these arguments, with its AWS at this address.
     pub fn start_tool(&self, aws_url: &str, arguments: &[&str]) -> Running {
-        Running::start(self.command_at(aws_url, &self.api_url(), arguments), "")
+        Running::start(command_at(aws_url, &self.api_url(), arguments), "")
     }
 
     /// Runs `b2b-auth` with these arguments, while a test whose thread the stack shares goes on.
@@ -191,8 +191,7 @@ pub struct Running {
 impl Running {
     /// Starts a command, with this on its standard input.
     pub fn start(mut command: Command, stdin: &str) -> Self {
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (mut to, input) = (child.stdin.take().unwrap(), stdin.to_owned());
         // It may end without having read it.
         std::thread::spawn(move || to.write_all(input.as_bytes()));

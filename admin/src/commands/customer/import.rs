@@ -407,7 +407,7 @@ async fn until_done(previous: &mut Option<oneshot::Receiver<()>>) {
     let Some(previous) = previous.take() else { return };
     if previous.await.is_err() {
         // It has failed, and the import ends with it.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
