@@ -313,5 +313,8 @@ fn no_store(store: &str) -> Failure {
 }
 
 fn no_customer(store: &str, email: &str) -> Failure {
-    Failure::new(Kind::NotFound, format!("The store {store} has no customer {email}."))
+    Failure::new(
+        Kind::NotFound,
+        format!("The store {store} has no customer {email}. `b2b-auth customer list --store {store}` shows them all."),
+    )
 }

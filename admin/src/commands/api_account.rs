@@ -18,7 +18,7 @@ use shared::{
 };
 
 /// Digits of the SHA-256 that name an account.
-const ID_DIGITS: usize = 12;
+pub const ID_DIGITS: usize = 12;
 
 /// What an API account may do.
 #[derive(Clone, Copy, ValueEnum)]

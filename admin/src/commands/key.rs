@@ -7,6 +7,7 @@ use crate::{
     failure::{Failure, Kind},
     output::{say, utc},
 };
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use clap::Subcommand;
 use rotate_signing_key::{Event, RotateSigningKey, RotationError, Step};
 use serde_json::json;
@@ -113,10 +114,11 @@ fn signing_kid(secret: &KeyringSecret, now: u64) -> Result<String, Failure> {
 }
 
 async fn rotate(tool: &Tool) -> Result<(), Failure> {
+    let interrupted = pending(tool).await?;
     let change = Change { action: "key rotate", store: None, details: json!({}) };
     tool.change(change, async {
         // What an interrupted rotation has left is finished, or where that cannot be, taken away.
-        if let Some(version) = pending(tool).await? {
+        if let Some(version) = interrupted {
             match take_steps(tool, &version).await {
                 Ok(()) => return Ok(()),
                 Err(RotationError::Keyring(_)) => remove_label(tool, PENDING, &version).await?,
@@ -219,7 +221,7 @@ async fn retire(tool: &Tool, kid: &str, force: bool) -> Result<(), Failure> {
     let mut kept: Vec<KeySecret> = secret.keys().filter(|key| key.kid != kid).cloned().collect();
     if position == 0 {
         // None of the others may take its place: they were replaced on purpose.
-        kept.insert(0, rotate_signing_key::new_key(&random_id()?, None).map_err(failure)?);
+        kept.insert(0, rotate_signing_key::new_key(&random_id()?, Some(now)).map_err(failure)?);
     }
     let current = kept.remove(0);
     let details = json!({"key": kid, "force": force, "liveTokens": live, "newest": current.kid});
@@ -252,6 +254,21 @@ async fn replace(tool: &Tool, version: &str, next: &KeyringSecret) -> Result<(),
         .version_stage(CURRENT)
         .move_to_version_id(&id)
         .remove_from_version_id(version);
-    update.send().await.map_err(|fault| aws::error("UpdateSecretVersionStage", &fault))?;
-    remove_label(tool, NEXT, &id).await
+    let moved = update.send().await;
+    remove_label(tool, NEXT, &id).await?;
+    match moved {
+        Ok(_) => {}
+        Err(fault) if fault.code() == Some("InvalidParameterException") => {
+            return Err(Failure::new(
+                Kind::Conflict,
+                "Somebody else has changed the keyring meanwhile, so nothing was changed. Look at `b2b-auth key list`, and try again.",
+            ));
+        }
+        Err(fault) => return Err(aws::error("UpdateSecretVersionStage", &fault).into()),
+    }
+    // A rotation has left its label on the version that was replaced. There it would keep Secrets Manager from rotating.
+    if pending(tool).await?.as_deref() == Some(version) {
+        remove_label(tool, PENDING, version).await?;
+    }
+    Ok(())
 }

@@ -1,11 +1,12 @@
 //! `b2b-auth restore`.
 
+use super::count;
 use crate::{
     Tool,
     arguments::StoreArgument,
-    audit::Change,
+    audit::{Change, DONE, IN_DOUBT},
     failure::{Failure, Kind},
-    output::Rows,
+    output::{Rows, say},
 };
 use clap::Args;
 use serde_json::json;
@@ -35,16 +36,18 @@ pub async fn run(
     let store = store.store.as_str();
     let mut rows = tool.output.rows(&["restored", "email", "customerId"]);
     let mut restored = 0;
-    let outcome = if dry_run {
-        bring_back(tool, store, &from_table, false, &mut rows, &mut restored).await
-    } else {
-        let change = Change { action: "restore", store: Some(store), details: json!({"fromTable": from_table}) };
-        tool.change(change, bring_back(tool, store, &from_table, true, &mut rows, &mut restored)).await
-    };
-    rows.end()?;
+    let outcome = bring_back(tool, store, &from_table, !dry_run, &mut rows, &mut restored).await;
+    if restored > 0 || outcome.is_ok() {
+        rows.end()?;
+    }
+    let result = if outcome.is_ok() { DONE } else { IN_DOUBT };
+    if !dry_run && (outcome.is_ok() || restored > 0) {
+        let details = json!({"fromTable": from_table, "restored": restored});
+        tool.note(Change { action: "restore", store: Some(store), details }, result).await;
+    }
     outcome?;
     let did = if dry_run { "Would bring back" } else { "Brought back" };
-    crate::output::say(&format!("{did} {}.", super::count(restored, "account")));
+    say(&format!("{did} {}.", count(restored, "account")));
     Ok(())
 }
 
@@ -58,13 +61,17 @@ async fn bring_back(
 ) -> Result<(), Failure> {
     let directory = &tool.stack.services.directory;
     let now = tool.stack.services.clock.now();
+    let kept: Option<Store> = tool.stack.items(from_table, store, STORE).next_as().await.map_err(|failure| {
+        if failure.message.contains("ResourceNotFoundException") {
+            Failure::new(Kind::NotFound, format!("There is no table {from_table} in this account and region."))
+        } else {
+            failure
+        }
+    })?;
     if directory.store(store).await?.is_none() {
-        let kept: Store = tool
-            .stack
-            .items(from_table, store, STORE)
-            .next_as()
-            .await?
-            .ok_or_else(|| Failure::new(Kind::NotFound, format!("The table {from_table} has no store {store}.")))?;
+        let kept = kept.ok_or_else(|| {
+            Failure::new(Kind::NotFound, format!("Neither the stack nor the table {from_table} has a store {store}."))
+        })?;
         if writes {
             // Storefront tokens from before its removal stay void.
             tool.stack.add_store(store, &Store { created_at: now, ..kept }).await?;

@@ -1,6 +1,6 @@
 //! `b2b-auth token`.
 
-use super::{confirm, count};
+use super::{api_account::ID_DIGITS, confirm, count};
 use crate::{
     Tool,
     arguments::{StoreArgument, email, name, time},
@@ -310,6 +310,7 @@ async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failur
             let described = json!({
                 "kind": "access token of an API account",
                 "store": store,
+                "id": sha256.get(..ID_DIGITS),
                 "name": account.name,
                 "scope": account.scope,
                 "createdAt": account.created_at,

@@ -197,7 +197,7 @@ async fn tell_of_tokens(tool: &Tool, UserArguments { store, email }: &UserArgume
     }
     if made > 0 {
         say(&format!(
-            "{email} has made {}, still good. To revoke: b2b-auth token revoke --store {store} --email {email}",
+            "{email} has made {}, still good. To revoke: b2b-auth token revoke --store {store} --email {email} --confirm {store}",
             count(made, "server-to-server token")
         ));
     }

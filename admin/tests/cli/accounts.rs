@@ -166,8 +166,8 @@ async fn an_access_token_is_shown_once_and_kept_as_its_hash() {
     assert!(listed[0]["lastUsedAt"].is_u64() && !listed.to_string().contains(token), "{listed}");
     let verified = stack.json(&["token", "verify", token]);
     assert_eq!(
-        (&verified["store"], &verified["name"], &verified["good"]),
-        (&json!(demo::STORE), &json!("erp"), &json!(true))
+        (&verified["store"], &verified["id"], &verified["name"], &verified["good"]),
+        (&json!(demo::STORE), &json!(id), &json!("erp"), &json!(true))
     );
 
     stack.b2b_auth(&["api-account", "revoke", id, "--store", demo::OTHER_STORE]).fails(3, "has no API account");

@@ -118,7 +118,7 @@ async fn imported_customers_can_log_in() {
     let [audit] = &ended.audit()[..] else { panic!("{}", ended.stderr) };
     assert_eq!(
         (&audit["audit"], &audit["store"], &audit["result"], &audit["actor"]),
-        (&json!("customer import"), &json!(demo::STORE), &json!("done"), &json!("tester"))
+        (&json!("customer import"), &json!(demo::STORE), &json!("done"), &json!("operator"))
     );
     assert_eq!(audit["details"], json!({"file": "customers.csv", "rows": 3, "added": 3, "alreadyThere": 0, "bad": 0}));
     assert!(ended.stderr.contains("holds passwords in clear. Delete it"), "{}", ended.stderr);

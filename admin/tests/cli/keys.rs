@@ -48,6 +48,11 @@ async fn a_key_that_is_needed_is_only_retired_by_force() {
     assert!(forced.stderr.contains("Retiring demo although it is still needed"), "{forced:?}");
     assert_eq!(keys(&stack), [(newest.clone(), "signs and verifies".into(), 0)]);
     stack.b2b_auth(&["token", "verify", &demo::token()]).fails(8, "unknown kid");
+    let looked_at = stack.b2b_auth(&["doctor", "--read-only"]);
+    assert!(
+        !looked_at.stdout.contains("not finished"),
+        "a label would keep Secrets Manager from rotating: {looked_at:?}"
+    );
 
     // The only key has leaked: another takes its place.
     stack.b2b_auth(&["key", "retire", &newest, "--force"]).changes("key retire");

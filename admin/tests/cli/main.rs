@@ -8,6 +8,7 @@ mod failures;
 mod import;
 mod keys;
 mod proxy;
+mod restore;
 mod stores;
 mod support;
 mod tokens;

@@ -1,0 +1,75 @@
+//! `b2b-auth restore`.
+
+use crate::support::TestStack;
+use local::demo;
+use serde_json::json;
+use shared::directory::Customer;
+
+/// A copy of the directory, as DynamoDB's point-in-time recovery makes one.
+async fn restored_table(stack: &TestStack) {
+    let (client, table) = (&stack.dynamodb, "restored");
+    let described = client.describe_table().table_name("directory").send().await.unwrap().table.unwrap();
+    let request = client.create_table().table_name(table).billing_mode("PAY_PER_REQUEST".into());
+    let request =
+        request.set_key_schema(described.key_schema).set_attribute_definitions(described.attribute_definitions);
+    request.send().await.unwrap();
+    for item in client.scan().table_name("directory").send().await.unwrap().items() {
+        client.put_item().table_name(table).set_item(Some(item.clone())).send().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_by_mistake_comes_back_and_nothing_else_changes() {
+    let stack = TestStack::start().await;
+    let restore = ["restore", "--from-table", "restored", "--store", demo::STORE];
+    let account = stack.json(&["api-account", "create", "erp", "--store", demo::STORE, "--scope", "modify"]);
+    let access_token = account["accessToken"].as_str().unwrap();
+    let storefront_token = stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.1["data"]["token"].clone();
+    restored_table(&stack).await;
+    stack.b2b_auth(&["user", "disable", demo::REP_EMAIL, "--store", demo::STORE]).succeeds();
+    stack.b2b_auth(&["user", "remove", demo::ADMIN_EMAIL, "--store", demo::STORE]).succeeds();
+    stack.b2b_auth(&["customer", "remove", demo::BUYER_EMAIL, "--store", demo::STORE]).succeeds();
+    stack.b2b_auth(&["api-account", "revoke", account["id"].as_str().unwrap(), "--store", demo::STORE]).succeeds();
+
+    let expected = json!([
+        {"restored": "backend user", "email": demo::ADMIN_EMAIL, "customerId": null},
+        {"restored": "customer", "email": demo::BUYER_EMAIL, "customerId": demo::BUYER_ID},
+    ]);
+    assert_eq!(stack.json(&[&restore[..], &["--dry-run"]].concat()), expected);
+    assert_eq!(stack.create_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.0, 400);
+    let ended = stack.b2b_auth(&restore);
+    ended.changes("restore");
+    assert_eq!(ended.audit()[0]["details"], json!({"fromTable": "restored", "restored": 2}));
+    assert_eq!(stack.create_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.0, 200);
+    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.0, 200);
+    // What was taken back stays so.
+    stack.b2b_auth(&["token", "verify", storefront_token.as_str().unwrap()]).fails(8, "revoked");
+    stack.b2b_auth(&["token", "verify", access_token]).fails(8, "no store has such an API account");
+    let users = stack.json(&["user", "list", "--store", demo::STORE]);
+    assert_eq!((&users[1]["email"], &users[1]["active"]), (&json!(demo::REP_EMAIL), &json!(false)));
+    assert_eq!(stack.json(&restore), json!([]), "a second time there is nothing to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_removed_comes_back_without_its_tokens() {
+    let stack = TestStack::start().await;
+    restored_table(&stack).await;
+    stack.b2b_auth(&["store", "remove", demo::STORE, "--confirm", demo::STORE]).succeeds();
+    stack.b2b_auth(&["restore", "--from-table", "restored", "--store", demo::STORE]).changes("restore");
+    let shown = stack.json(&["store", "show", demo::STORE]);
+    assert_eq!((&shown["channels"], &shown["users"], &shown["customers"]), (&json!([1, 2]), &json!(2), &json!(1)));
+    assert_eq!(stack.list(&demo::token()).await, 401);
+    let customer: Customer = stack.customer(demo::BUYER_EMAIL).await.unwrap().customer;
+    assert!(customer.active && customer.tokens_valid_after.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_restored_is_one_sentence() {
+    let stack = TestStack::start().await;
+    let restore = |store| stack.b2b_auth(&["restore", "--from-table", "restored", "--store", store]);
+    restore(demo::STORE).fails(3, "There is no table restored in this account and region.");
+    restored_table(&stack).await;
+    let ended = restore("nostore");
+    ended.fails(3, "Neither the stack nor the table restored has a store nostore.");
+    assert_eq!((ended.stdout.as_str(), ended.audit().len()), ("", 0));
+}
