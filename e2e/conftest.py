@@ -100,6 +100,8 @@ class Stack:
         stack = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         self.api_host = f"{self.outputs['RestApiId']}.execute-api.localhost"
+        # The one in the outputs is that of the real AWS.
+        self.api_url = f"{aws.url}/restapis/{self.outputs['RestApiId']}/api/_user_request_/io"
 
     def call(self, method, path, body=None, prefix="/io", **headers):
         """Status and body of the answer."""
@@ -130,6 +132,22 @@ def built(aws):
     """The folder of what `sam build` makes."""
     aws.sam("build")
     return ROOT / ".aws-sam" / "build"
+
+
+def cargo_test(arguments, aws, **environment):
+    ended = subprocess.run(
+        ["cargo", "test", "--workspace", "--locked", *arguments],
+        cwd=ROOT, env={**aws.environment, **environment}, capture_output=True, text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="session")
+def programs(aws):
+    """The folder of the operator's tool and of what `cargo run` starts, as `cargo test` has built them."""
+    cargo_test(["--no-run"], aws)
+    return ROOT / "target" / "debug"
 
 
 @pytest.fixture(scope="session")

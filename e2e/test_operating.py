@@ -115,23 +115,20 @@ class Notes(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def shell(aws, built, tmp_path_factory):
-    subprocess.run(["cargo", "build", "--locked", "-p", "admin"], cwd=ROOT, env=aws.environment, check=True)
+def shell(aws, built, programs, tmp_path_factory):
     stack = aws.deploy(STACK)
     witness = Witness(aws)
-    address = f"{aws.url}/restapis/{stack.outputs['RestApiId']}/api/_user_request_/io"
     folder = tmp_path_factory.mktemp("operating")
-    # The address in the stack's outputs is that of the real AWS.
     tool = folder / "bin" / "b2b-auth"
     tool.parent.mkdir()
     tool.write_text(
-        f'#!/bin/sh\nAWS_ENDPOINT_URL={witness.url} exec "{ROOT}/target/debug/b2b-auth" --api-url "{address}" "$@"\n'
+        f'#!/bin/sh\nAWS_ENDPOINT_URL={witness.url} exec "{programs}/b2b-auth" --api-url "{stack.api_url}" "$@"\n'
     )
     tool.chmod(0o755)
     environment = {**aws.environment, "HOME": str(folder), "PATH": f"{tool.parent}:{aws.environment['PATH']}"}
     shell = Shell(environment, folder)
     shell.outputs, shell.witness = stack.outputs, witness
-    shell.replaced = {NAME: f"B2B_AUTH_STACK_NAME={STACK}", ADDRESS: f"API={address}"}
+    shell.replaced = {NAME: f"B2B_AUTH_STACK_NAME={STACK}", ADDRESS: f"API={stack.api_url}"}
     yield shell
     shell.stop()
     witness.shutdown()

@@ -14,12 +14,12 @@ BRIDGE = "172.17.0.1"
 
 
 @pytest.fixture(scope="module")
-def jwt(docker, tmp_path_factory):
+def jwt(docker, programs, tmp_path_factory):
     """The local stack's current-customer JWT, while it runs."""
     log = tmp_path_factory.mktemp("local") / "log"
     with log.open("w") as output:
         local = subprocess.Popen(
-            ["cargo", "run", "--locked", "--", "--port", "0", "--aws-host", BRIDGE], cwd=ROOT, stdout=output, stderr=output
+            [programs / "local", "--port", "0", "--aws-host", BRIDGE], cwd=ROOT, stdout=output, stderr=output
         )
     try:
         while "Ctrl-C" not in log.read_text():
