@@ -2,7 +2,7 @@
 
 use crate::{
     Tool,
-    failure::Failure,
+    failure::{Failure, Kind},
     output::{say, utc},
 };
 use serde_json::{Map, Value, json};
@@ -23,8 +23,8 @@ pub struct Change<'a> {
 }
 
 impl Tool {
-    /// Makes a change, and writes its line. One that fails without having changed anything has none; where that is in doubt,
-    /// the line says so.
+    /// Makes a change in one write, and writes its line. One that fails without having changed anything has none; where that
+    /// is in doubt, the line says so.
     ///
     /// # Errors
     /// Those of `make`.
@@ -40,6 +40,24 @@ impl Tool {
             Err(_) => {}
         }
         outcome
+    }
+
+    /// Makes a change in several writes, and writes its line. To make it again must do no harm.
+    ///
+    /// # Errors
+    /// That of `make`, as one after which part of it may have been done.
+    pub async fn change_in_steps<T>(
+        &self,
+        change: Change<'_>,
+        make: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let make = async {
+            make.await.map_err(|failure| {
+                let kind = if failure.leaves_doubt() { failure.kind } else { Kind::Fault };
+                Failure::new(kind, format!("{failure}\nPart of it may have been done. Run the same command again."))
+            })
+        };
+        self.change(change, make).await
     }
 
     /// Writes the line of a change that has been made, where its details show only then.

@@ -18,12 +18,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     aws,
     directory::{
-        BackendUser, Customer, CustomerLogin, STORE, STORES, Store, customer_email_key, customer_key, user_key,
+        ApiAccount, BackendUser, Customer, CustomerLogin, STORE, STORES, Store, api_account_key, customer_email_key,
+        customer_key, user_key,
     },
     dynamodb::{
         Item, Outcome, built, from_item, key, number, step_aside, string, to_item, transact_patiently, was_refused,
     },
     error::Error,
+    jwt::LEEWAY,
 };
 use std::collections::HashMap;
 
@@ -115,6 +117,33 @@ impl Stack {
         .map(|refusals| refusals.is_empty())
     }
 
+    /// Sets the channels of a store.
+    pub async fn set_store_channels(&self, hash: &str, channels: &[u64]) -> Result<(), Failure> {
+        let channels = AttributeValue::L(channels.iter().copied().map(number).collect());
+        let update = self.update(hash, STORE.into(), vec![("channels", channels)], "attribute_exists(pk)", None)?;
+        let refusals = self.write(vec![update]).await?;
+        if refusals.is_empty() { Ok(()) } else { Err(no_store(hash)) }
+    }
+
+    /// Adds an API account, whose access token has this SHA-256.
+    pub async fn add_api_account(&self, store: &str, sha256: &str, account: &ApiAccount) -> Result<(), Failure> {
+        let items = vec![self.store_exists(store)?, self.put_new(store, api_account_key(sha256), account)?];
+        let refusals = self.write(items).await?;
+        if refusals.is_empty() { Ok(()) } else { Err(no_store(store)) }
+    }
+
+    /// Removes an API account, and when it was last used. Gives false if there is none.
+    pub async fn remove_api_account(&self, store: &str, sha256: &str) -> Result<bool, Failure> {
+        let last_use = Delete::builder()
+            .table_name(&self.configuration().tokens_table)
+            .set_key(Some(key(store, api_account_key(sha256))));
+        let items = vec![
+            self.delete(store, api_account_key(sha256), "attribute_exists(pk)", None)?,
+            TransactWriteItem::builder().delete(built(last_use.build())?).build(),
+        ];
+        Ok(self.write(items).await?.is_empty())
+    }
+
     /// Adds a backend user. Gives false if there is one with this e-mail already.
     pub async fn add_user(&self, store: &str, user: &BackendUser) -> Result<bool, Failure> {
         let items = vec![self.put_new(store, user_key(&user.email), user)?, self.store_exists(store)?];
@@ -134,7 +163,7 @@ impl Stack {
 
     /// Removes a backend user.
     pub async fn remove_user(&self, store: &str, email: &str) -> Result<(), Failure> {
-        let refusals = self.write(vec![self.delete_present(store, user_key(email))?]).await?;
+        let refusals = self.write(vec![self.delete(store, user_key(email), "attribute_exists(pk)", None)?]).await?;
         if refusals.is_empty() { Ok(()) } else { Err(no_user(store, email)) }
     }
 
@@ -170,6 +199,12 @@ impl Stack {
         login.ok_or_else(|| no_customer(store, email))
     }
 
+    /// The time, in Unix seconds, until which tokens are void that are revoked now. It lies ahead by what another machine's
+    /// clock may differ, and by what a current-customer JWT may: better a new token too few than an old one too many.
+    pub fn revoked_until(&self) -> u64 {
+        self.services.clock.now() + LEEWAY
+    }
+
     /// Changes attributes of both items of a customer; those of `secret` are for the one that holds the password hash.
     pub async fn change_customer(
         &self,
@@ -190,12 +225,13 @@ impl Stack {
         if refusals.is_empty() { Ok(()) } else { Err(no_customer(store, &customer.email)) }
     }
 
-    /// Removes a customer; what stays is that tokens issued until `now` are void.
-    pub async fn remove_customer(&self, store: &str, customer: &Customer, now: u64) -> Result<(), Failure> {
-        let removed = Customer::removed(customer.customer_id, now);
+    /// Removes a customer; what stays is that tokens issued until `revoked`, in Unix seconds, are void.
+    pub async fn remove_customer(&self, store: &str, customer: &Customer, revoked: u64) -> Result<(), Failure> {
+        let removed = Customer::removed(customer.customer_id, revoked);
+        let same_id = Some((":same", number(customer.customer_id)));
         let refusals = self
             .write(vec![
-                self.delete_present(store, customer_email_key(&customer.email))?,
+                self.delete(store, customer_email_key(&customer.email), "customer_id = :same", same_id)?,
                 self.put(store, customer_key(customer.customer_id), &removed)?,
             ])
             .await?;
@@ -262,11 +298,20 @@ impl Stack {
         Ok(TransactWriteItem::builder().put(built(put.build())?).build())
     }
 
-    fn delete_present(&self, store: &str, sk: String) -> Result<TransactWriteItem, Error> {
-        let delete = Delete::builder()
+    fn delete(
+        &self,
+        store: &str,
+        sk: String,
+        condition: &str,
+        compared: Option<(&str, AttributeValue)>,
+    ) -> Result<TransactWriteItem, Error> {
+        let mut delete = Delete::builder()
             .table_name(&self.configuration().directory_table)
             .set_key(Some(key(store, sk)))
-            .condition_expression("attribute_exists(pk)");
+            .condition_expression(condition);
+        if let Some((name, value)) = compared {
+            delete = delete.expression_attribute_values(name, value);
+        }
         Ok(TransactWriteItem::builder().delete(built(delete.build())?).build())
     }
 

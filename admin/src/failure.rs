@@ -63,7 +63,14 @@ fn one_line(text: &str) -> String {
 /// By the codes that AWS's services answer with, what went wrong and what to do.
 const ACCESS: [(&[&str], &str); 4] = [
     (
-        &["ExpiredToken", "RequestExpired", "TokenRefreshRequired", "session has expired", "TokenProviderError"],
+        &[
+            "ExpiredToken",
+            "RequestExpired",
+            "TokenRefreshRequired",
+            "session has expired",
+            "token has expired",
+            "TokenProviderError",
+        ],
         "The AWS credentials have expired. Sign in again, for example with `aws sso login`, and run the same command again",
     ),
     (
@@ -111,7 +118,7 @@ impl From<Error> for Failure {
             ),
             Error::Unavailable(_) => told(
                 Kind::Unavailable,
-                "AWS did not answer in time or is throttled. Run the same command again: what is done already is found done",
+                "AWS did not answer in time or is throttled. Look whether it was done all the same, and run the same command again",
             ),
             _ => told(Kind::Fault, "This should not happen. The cause"),
         }

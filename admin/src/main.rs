@@ -28,7 +28,9 @@ async fn main() -> ExitCode {
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::say(&format!("error: {failure}"));
+            if !failure.message.is_empty() {
+                output::say(&format!("error: {failure}"));
+            }
             failure.kind.exit_code()
         }
     }

@@ -147,8 +147,8 @@ pub fn utc(unix_seconds: u64) -> String {
 
 fn cannot_print(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        // Whoever reads, such as `head`, has had enough.
-        std::process::exit(0);
+        // Whoever reads, such as `head`, has had enough, and needs no message.
+        return Failure::new(Kind::Fault, "");
     }
     Failure::new(Kind::Fault, format!("Standard output cannot be written: {error}"))
 }

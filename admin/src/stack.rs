@@ -175,10 +175,12 @@ impl Stack {
     /// Goes by AWS's clock, which the functions go by: a revocation by a clock that is behind would spare tokens.
     fn with_clock(mut self, seconds_ahead: i64) -> Self {
         if seconds_ahead.unsigned_abs() > LEEWAY {
-            say(&format!("This machine's clock is {seconds_ahead} seconds off; the time is taken from AWS."));
-            let clock = Clock::system();
-            self.services.clock = Clock::new(move || clock.now().saturating_add_signed(seconds_ahead));
+            say(&format!(
+                "AWS's clock is {seconds_ahead} seconds ahead of this machine's; the time is taken from AWS."
+            ));
         }
+        let clock = Clock::system();
+        self.services.clock = Clock::new(move || clock.now().saturating_add_signed(seconds_ahead));
         self
     }
 

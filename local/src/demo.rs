@@ -174,8 +174,11 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
     }
     let tokens = TokenTable::new(client.clone(), configuration.tokens_table.clone());
     let counter = tokens.counter(STORE).await?;
-    if counter.last_id == 0 {
-        tokens.create(STORE, token_record(), counter, configuration.max_tokens_per_store).await?;
+    if counter.last_id == 0
+        && let Some(admin) = directory.backend_user(STORE, ADMIN_EMAIL).await?
+    {
+        let maker = directory.backend_user_check(STORE, &admin)?;
+        tokens.create(STORE, token_record(), counter, configuration.max_tokens_per_store, &maker).await?;
     }
     // The other store comes last: it says that all is there.
     directory.put_store(STORE, &Store { channels: vec![1, 2], created_at: 0 }).await?;

@@ -11,7 +11,7 @@ use crate::{
 };
 use aws_sdk_dynamodb::{
     Client,
-    types::{ConditionCheck, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem},
+    types::{AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem},
 };
 use serde::{Deserialize, Serialize};
 
@@ -210,6 +210,20 @@ impl Directory {
         get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await
     }
 
+    /// In a transaction, that a backend user may still log in with the same password.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub fn backend_user_check(&self, store_hash: &str, user: &BackendUser) -> Result<TransactWriteItem, Error> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(store_hash, user_key(&user.email))))
+            .condition_expression("active = :true AND password_hash = :password_hash")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":password_hash", string(&user.password_hash));
+        Ok(TransactWriteItem::builder().condition_check(built(check.build())?).build())
+    }
+
     /// In a transaction, that the caller has an API account that may do what the call needs.
     ///
     /// # Errors
@@ -239,14 +253,6 @@ impl Directory {
             self.item(STORES, store_hash.into(), &NoAttributes {})?,
         ])
         .await
-    }
-
-    /// Writes an API account, whose access token has this SHA-256.
-    ///
-    /// # Errors
-    /// Only faults.
-    pub async fn put_api_account(&self, store_hash: &str, sha256: &str, account: &ApiAccount) -> Result<(), Error> {
-        self.put(vec![self.item(store_hash, api_account_key(sha256), account)?]).await
     }
 
     /// Writes a backend user, over one of the same e-mail.

@@ -196,17 +196,19 @@ impl TokenTable {
         Ok(get(&self.client, &self.table, key(store_hash, COUNTER.into())).await?.unwrap_or_default())
     }
 
-    /// Gives the token an id, whatever it came with, and writes it. `counter` may be out of date: where another token has
-    /// taken the next id, one is reserved first.
+    /// Gives the token an id, whatever it came with, and writes it, if at the same moment `maker` holds: it may be a while
+    /// since the maker's password was looked at. `counter` may be out of date: where another token has taken the next id, one
+    /// is reserved first.
     ///
     /// # Errors
-    /// [`Error::TooManyTokens`] if the store already has `max`.
+    /// [`Error::TooManyTokens`] if the store already has `max`, [`Error::IncorrectCredentials`] if `maker` does not hold.
     pub async fn create(
         &self,
         store_hash: &str,
         mut token: TokenRecord,
         counter: Counter,
         max: u64,
+        maker: &TransactWriteItem,
     ) -> Result<TokenRecord, Error> {
         if counter.live >= max {
             return Err(Error::TooManyTokens { max });
@@ -223,8 +225,10 @@ impl TokenTable {
                 .expression_attribute_values(":last_id", number(counter.last_id))
                 .expression_attribute_values(":max", number(max))
         };
-        if let Outcome::Done = transact(&self.client, self.creation(store_hash, &token, take_next_id)?).await? {
-            return Ok(token);
+        match transact(&self.client, self.creation(store_hash, &token, take_next_id, maker)?).await? {
+            Outcome::Done => return Ok(token),
+            Outcome::Refused(reasons) if was_refused(&reasons[0]) => return Err(Error::IncorrectCredentials),
+            Outcome::Refused(_) => {}
         }
 
         token.id = self.reserve_id(store_hash).await?;
@@ -232,18 +236,20 @@ impl TokenTable {
             .update_expression("ADD live :one")
             .condition_expression("attribute_not_exists(live) OR live < :max")
             .expression_attribute_values(":max", number(max));
-        match transact(&self.client, self.creation(store_hash, &token, count)?).await? {
+        match transact(&self.client, self.creation(store_hash, &token, count, maker)?).await? {
             Outcome::Done => Ok(token),
+            Outcome::Refused(reasons) if was_refused(&reasons[0]) => Err(Error::IncorrectCredentials),
             Outcome::Refused(_) => Err(Error::TooManyTokens { max }),
         }
     }
 
-    /// The items of a transaction that writes a token; `counting` is what becomes of the counter.
+    /// The items of a transaction that writes a token, first `maker`; `counting` is what becomes of the counter.
     fn creation(
         &self,
         store_hash: &str,
         token: &TokenRecord,
         counting: UpdateBuilder,
+        maker: &TransactWriteItem,
     ) -> Result<Vec<TransactWriteItem>, Error> {
         let counting = counting
             .table_name(&self.table)
@@ -256,6 +262,7 @@ impl TokenTable {
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)");
         Ok(vec![
+            maker.clone(),
             TransactWriteItem::builder().update(built(counting.build())?).build(),
             TransactWriteItem::builder().put(built(put.build())?).build(),
             self.count_in_block(store_hash, token.id, "1")?,

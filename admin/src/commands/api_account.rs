@@ -14,7 +14,7 @@ use serde_json::json;
 use shared::{
     access_token,
     directory::{API_ACCOUNTS, ApiAccount, Scope},
-    dynamodb::{from_item, key},
+    dynamodb::from_item,
 };
 
 /// Digits of the SHA-256 that name an account.
@@ -84,10 +84,8 @@ async fn create(tool: &Tool, store: &str, name: String, scope: ScopeArgument) ->
     let account = ApiAccount { name, scope, created_at: tool.stack.services.clock.now() };
     let id = &sha256[..ID_DIGITS];
     let details = json!({"id": id, "name": account.name, "scope": scope});
-    tool.change(Change { action: "api-account create", store: Some(store), details }, async {
-        Ok(tool.stack.services.directory.put_api_account(store, &sha256, &account).await?)
-    })
-    .await?;
+    let change = Change { action: "api-account create", store: Some(store), details };
+    tool.change(change, tool.stack.add_api_account(store, &sha256, &account)).await?;
     say("The access token is shown this once. Callers send it as X-Auth-Token, with the store as X-Store-Hash.");
     tool.output.object(&json!({
         "id": id, "name": account.name, "scope": scope, "store": store, "accessToken": token.expose_secret(),
@@ -115,26 +113,20 @@ async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
 
 async fn revoke(tool: &Tool, store: &str, id: &str) -> Result<(), Failure> {
     tool.stack.store(store).await?;
-    let item = tool.stack.directory_items(store, &format!("{API_ACCOUNTS}{id}")).next().await?.ok_or_else(|| {
+    let none = || {
         Failure::new(
             Kind::NotFound,
             format!(
                 "The store {store} has no API account {id}. `b2b-auth api-account list --store {store}` shows them all."
             ),
         )
-    })?;
-    let sort_key = sort_key(&item).to_owned();
+    };
+    let item = tool.stack.directory_items(store, &format!("{API_ACCOUNTS}{id}")).next().await?.ok_or_else(none)?;
+    let sha256 = sort_key(&item).trim_start_matches(API_ACCOUNTS).to_owned();
     let account: ApiAccount = from_item(item)?;
     let details = json!({"id": id, "name": account.name});
     tool.change(Change { action: "api-account revoke", store: Some(store), details }, async {
-        let request = tool
-            .stack
-            .dynamodb
-            .delete_item()
-            .table_name(&tool.stack.configuration().directory_table)
-            .set_key(Some(key(store, sort_key)));
-        request.send().await.map_err(|fault| shared::aws::error("DeleteItem", &fault))?;
-        Ok(())
+        if tool.stack.remove_api_account(store, &sha256).await? { Ok(()) } else { Err(none()) }
     })
     .await
 }

@@ -9,6 +9,7 @@ use crate::{
     audit::Change,
     directory::Changes,
     failure::{Failure, Kind},
+    output::say,
     password::{self, PasswordArguments},
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use shared::{
     directory::{CUSTOMERS, Customer, CustomerLogin, Store},
     dynamodb::{number, string},
+    jwt::LEEWAY,
 };
 
 #[derive(Args)]
@@ -106,8 +108,7 @@ Examples:
 }
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
-    let now = tool.stack.services.clock.now();
-    let revoked = ("tokens_valid_after", number(now));
+    let revoked = || ("tokens_valid_after", number(tool.stack.revoked_until()));
     match command {
         Command::Add { customer, id, channels, password } => add(tool, &customer, id, channels, &password).await,
         Command::List { store } => list(tool, &store.store).await,
@@ -124,15 +125,16 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
             tool.stack.customer(&customer.store.store, &customer.email).await?;
             let password_hash = password::hash(password::read_new(&password, &customer.email)?).await?;
             let hash = vec![("password_hash", string(password_hash))];
-            let revoked = ("tokens_valid_after", number(tool.stack.services.clock.now()));
-            change(tool, "customer set-password", &customer, json!({}), vec![revoked], hash).await
+            change(tool, "customer set-password", &customer, json!({}), vec![revoked()], hash).await?;
+            say(&format!("Storefront tokens from before are void, and so are those of the next {LEEWAY} seconds."));
+            Ok(())
         }
         Command::Disable { customer } => {
-            let changes = vec![("active", AttributeValue::Bool(false)), revoked];
+            let changes = vec![("active", AttributeValue::Bool(false)), revoked()];
             change(tool, "customer disable", &customer, json!({}), changes, vec![]).await
         }
         Command::Enable { customer } => {
-            let changes = vec![("active", AttributeValue::Bool(true)), revoked];
+            let changes = vec![("active", AttributeValue::Bool(true)), revoked()];
             change(tool, "customer enable", &customer, json!({}), changes, vec![]).await
         }
         Command::Remove { customer } => {
@@ -140,7 +142,7 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
             let present = tool.stack.customer(&store.store, &email).await?.customer;
             let details = json!({"email": present.email, "customerId": present.customer_id});
             let change = Change { action: "customer remove", store: Some(&store.store), details };
-            tool.change(change, tool.stack.remove_customer(&store.store, &present, now)).await
+            tool.change(change, tool.stack.remove_customer(&store.store, &present, tool.stack.revoked_until())).await
         }
     }
 }

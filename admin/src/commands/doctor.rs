@@ -2,6 +2,8 @@
 
 mod round;
 
+pub use round::DOCTORS_STORE;
+
 use super::{count, key};
 use crate::{
     Tool,
@@ -226,7 +228,7 @@ async fn keyring(tool: &Tool) -> Vec<Finding> {
     let secret_id = &tool.stack.configuration().keyring_secret_id;
     let back = format!(
         "Move AWSCURRENT back to the version before: aws secretsmanager describe-secret --secret-id {secret_id} shows the versions, \
-         aws secretsmanager update-secret-version-stage moves the label."
+         aws secretsmanager update-secret-version-stage moves the label. Then retire again what was retired since."
     );
     let text = match secret_text(tool, secret_id).await {
         Ok(text) => text,
@@ -250,8 +252,12 @@ async fn keyring(tool: &Tool) -> Vec<Finding> {
         check,
         format!("{}; the newest is {}.", count(keys.keys().count() as u64, "key"), keys.current.kid),
     )];
-    if keys.keys().all(|key| key.signs_from.is_some_and(|from| from > now + DAY)) {
-        findings.push(Finding::bad(check, "No key may sign before tomorrow: signsFrom lies too far ahead.", back));
+    if keys.keys().all(|key| key.signs_from.is_some_and(|from| from > now)) {
+        findings.push(Finding::doubtful(
+            check,
+            "No key's time to sign has come, so the oldest signs.",
+            "Wait for signsFrom of the newest, or `b2b-auth key rotate`.",
+        ));
     }
     if text.len() > MAX_SECRET_BYTES * 9 / 10 {
         findings.push(Finding::doubtful(

@@ -7,17 +7,18 @@ use crate::{
     failure::{Failure, Kind},
     output::{say, utc},
 };
-use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use clap::Subcommand;
-use rotate_signing_key::{Event, RotateSigningKey, RotationError, Step};
+use rotate_signing_key::{Event, RotateSigningKey, RotationError, SIGNS_AFTER, Step};
+use serde::Deserialize;
 use serde_json::json;
 use shared::{
     aws,
+    dynamodb::{from_item, number},
     jwt::DAY,
     keyring::{KeySecret, Keyring, KeyringSecret},
     secret_cache::RELOAD_AFTER,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
@@ -68,29 +69,44 @@ fn broken(problem: &str) -> Failure {
     )
 }
 
-/// How many live server-to-server tokens each key has signed, in all stores.
-async fn live_tokens(tool: &Tool) -> Result<BTreeMap<String, u64>, Failure> {
+/// The live server-to-server tokens of a key.
+#[derive(Default)]
+struct LiveTokens {
+    count: u64,
+    stores: BTreeSet<String>,
+}
+
+/// The live server-to-server tokens that each key has signed, in all stores.
+async fn live_tokens(tool: &Tool) -> Result<BTreeMap<String, LiveTokens>, Failure> {
     let request = tool
         .stack
         .dynamodb
         .scan()
         .table_name(&tool.stack.configuration().tokens_table)
-        .projection_expression("kid")
-        .filter_expression("attribute_exists(kid)")
+        .projection_expression("pk, kid")
+        .filter_expression("attribute_exists(kid) AND (attribute_not_exists(exp) OR exp > :now)")
+        .expression_attribute_values(":now", number(tool.stack.services.clock.now()))
         .consistent_read(true);
     let mut items = request.into_paginator().items().send();
-    let mut counts = BTreeMap::new();
+    let mut keys: BTreeMap<String, LiveTokens> = BTreeMap::new();
     while let Some(item) = items.next().await {
-        let item = item.map_err(|fault| aws::error("Scan", &fault))?;
-        if let Some(kid) = item.get("kid").and_then(|kid| kid.as_s().ok()) {
-            *counts.entry(kid.clone()).or_default() += 1;
-        }
+        let SignedIn { pk, kid } = from_item(item.map_err(|fault| aws::error("Scan", &fault))?)?;
+        let live = keys.entry(kid).or_default();
+        live.count += 1;
+        live.stores.insert(pk);
     }
-    Ok(counts)
+    Ok(keys)
+}
+
+/// A token's store and key.
+#[derive(Deserialize)]
+struct SignedIn {
+    pk: String,
+    kid: String,
 }
 
 async fn list(tool: &Tool) -> Result<(), Failure> {
-    let ((_, secret), counts) = tokio::try_join!(keyring(tool), live_tokens(tool))?;
+    let ((_, secret), tokens) = tokio::try_join!(keyring(tool), live_tokens(tool))?;
     let signing = signing_kid(&secret, tool.stack.services.clock.now())?;
     let mut rows = tool.output.rows(&["key", "does", "signsFromAt", "liveTokens"]);
     let mut is_newer = true;
@@ -103,7 +119,7 @@ async fn list(tool: &Tool) -> Result<(), Failure> {
         } else {
             "verifies"
         };
-        let live = counts.get(&key.kid).copied().unwrap_or(0);
+        let live = tokens.get(&key.kid).map_or(0, |live| live.count);
         rows.push(vec![json!(key.kid), json!(does), json!(key.signs_from), json!(live)])?;
     }
     rows.end()
@@ -115,8 +131,9 @@ fn signing_kid(secret: &KeyringSecret, now: u64) -> Result<String, Failure> {
 
 async fn rotate(tool: &Tool) -> Result<(), Failure> {
     let interrupted = pending(tool).await?;
-    let change = Change { action: "key rotate", store: None, details: json!({}) };
-    tool.change(change, async {
+    let new = random_id()?;
+    let details = json!({"key": new, "interrupted": interrupted});
+    tool.change_in_steps(Change { action: "key rotate", store: None, details }, async {
         // What an interrupted rotation has left is finished, or where that cannot be, taken away.
         if let Some(version) = interrupted {
             match take_steps(tool, &version).await {
@@ -125,7 +142,7 @@ async fn rotate(tool: &Tool) -> Result<(), Failure> {
                 Err(error) => return Err(failure(error)),
             }
         }
-        take_steps(tool, &random_id()?).await.map_err(failure)
+        take_steps(tool, &new).await.map_err(failure)
     })
     .await?;
     let (_, secret) = keyring(tool).await?;
@@ -184,31 +201,13 @@ fn random_id() -> Result<String, Failure> {
 
 async fn retire(tool: &Tool, kid: &str, force: bool) -> Result<(), Failure> {
     let now = tool.stack.services.clock.now();
-    let ((version, secret), counts) = tokio::try_join!(keyring(tool), live_tokens(tool))?;
+    let ((version, secret), mut tokens) = tokio::try_join!(keyring(tool), live_tokens(tool))?;
     let position = secret.keys().position(|key| key.kid == kid).ok_or_else(|| {
         Failure::new(Kind::NotFound, format!("The keyring has no key {kid}. `b2b-auth key list` shows them all."))
     })?;
-    let live = counts.get(kid).copied().unwrap_or(0);
-    let newer: Vec<KeySecret> = secret.keys().take(position).cloned().collect();
-    // A key has signed until the next one began to.
-    let signed_until = newer.iter().filter_map(|key| key.signs_from).filter(|from| *from <= now).min();
-    let breaks = if signing_kid(&secret, now)? == kid {
-        Some(format!(
-            "it signs now, and all storefront tokens of the last day and {} end with it",
-            count(live, "server-to-server token")
-        ))
-    } else if live > 0 {
-        Some(format!(
-            "{} signed with it would end. `b2b-auth token list` shows which",
-            count(live, "live server-to-server token")
-        ))
-    } else if position == 0 {
-        Some("it is the newest and will sign soon".into())
-    } else {
-        let recent = signed_until.filter(|until| until + DAY > now);
-        recent.map(|until| format!("it signed until {}, and storefront tokens last a day", utc(until)))
-    };
-    if let Some(breaks) = breaks {
+    let live = tokens.remove(kid).unwrap_or_default();
+    let signs = signing_kid(&secret, now)? == kid;
+    if let Some(breaks) = breaks(&secret, position, signs, &live, now) {
         if !force {
             return Err(Failure::new(
                 Kind::Refused,
@@ -220,15 +219,47 @@ async fn retire(tool: &Tool, kid: &str, force: bool) -> Result<(), Failure> {
 
     let mut kept: Vec<KeySecret> = secret.keys().filter(|key| key.kid != kid).cloned().collect();
     if position == 0 {
-        // None of the others may take its place: they were replaced on purpose.
-        kept.insert(0, rotate_signing_key::new_key(&random_id()?, Some(now)).map_err(failure)?);
+        // None of the others may take its place for long: they were replaced on purpose.
+        let signs_from = if signs { now } else { now + SIGNS_AFTER };
+        kept.insert(0, rotate_signing_key::new_key(&random_id()?, Some(signs_from)).map_err(failure)?);
     }
     let current = kept.remove(0);
-    let details = json!({"key": kid, "force": force, "liveTokens": live, "newest": current.kid});
+    let details = json!({"key": kid, "force": force, "liveTokens": live.count, "newest": current.kid});
     let next = KeyringSecret { current, previous: kept };
     tool.change(Change { action: "key retire", store: None, details }, replace(tool, &version, &next)).await?;
     say(&format!("Retired. Within {} minutes no function accepts what {kid} has signed.", RELOAD_AFTER / 60));
+    if signs {
+        say("Until then functions may sign with it: tokens that were created in these minutes must be created again.");
+    }
     Ok(())
+}
+
+/// What ends when a key is retired, if anything does.
+fn breaks(secret: &KeyringSecret, position: usize, signs: bool, live: &LiveTokens, now: u64) -> Option<String> {
+    let LiveTokens { count: number, stores } = live;
+    let tokens = if *number == 0 {
+        String::new()
+    } else {
+        let stores = stores.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!(
+            "{} of {stores} would end (`b2b-auth token list --key` shows which)",
+            count(*number, "live server-to-server token")
+        )
+    };
+    // A key has signed until the next one began to.
+    let signed_until = secret.keys().take(position).filter_map(|key| key.signs_from).filter(|from| *from <= now).min();
+    let storefront = if signs {
+        "it signs now, and all storefront tokens of the last day end with it".into()
+    } else if position == 0 {
+        "it is the newest and will sign soon".into()
+    } else {
+        let recent = signed_until.filter(|until| until + DAY > now);
+        recent.map_or_else(String::new, |until| {
+            format!("it signed until {}, and storefront tokens last a day", utc(until))
+        })
+    };
+    let breaks: Vec<String> = [storefront, tokens].into_iter().filter(|text| !text.is_empty()).collect();
+    (!breaks.is_empty()).then(|| breaks.join("; "))
 }
 
 /// Makes `next` the current keyring, if `version` still is.
@@ -237,6 +268,7 @@ async fn replace(tool: &Tool, version: &str, next: &KeyringSecret) -> Result<(),
     let secret_id = &tool.stack.configuration().keyring_secret_id;
     let text = serde_json::to_string(next).map_err(|error| Failure::new(Kind::Fault, error.to_string()))?;
     let id = random_id()?;
+    // Under a label of its own first: one that becomes current at once would undo a change that was made meanwhile.
     let put = tool
         .stack
         .secrets
@@ -254,21 +286,34 @@ async fn replace(tool: &Tool, version: &str, next: &KeyringSecret) -> Result<(),
         .version_stage(CURRENT)
         .move_to_version_id(&id)
         .remove_from_version_id(version);
-    let moved = update.send().await;
-    remove_label(tool, NEXT, &id).await?;
-    match moved {
-        Ok(_) => {}
-        Err(fault) if fault.code() == Some("InvalidParameterException") => {
-            return Err(Failure::new(
-                Kind::Conflict,
-                "Somebody else has changed the keyring meanwhile, so nothing was changed. Look at `b2b-auth key list`, and try again.",
-            ));
+    if let Err(fault) = update.send().await {
+        // The answer to an attempt that succeeded may have been lost.
+        let (current, _) = keyring(tool).await?;
+        if current != id {
+            let _ = remove_label(tool, NEXT, &id).await;
+            return Err(if current == version {
+                aws::error("UpdateSecretVersionStage", &fault).into()
+            } else {
+                Failure::new(
+                    Kind::Conflict,
+                    "Somebody else has changed the keyring meanwhile, so nothing was changed. Look at `b2b-auth key list`, and \
+                     try again.",
+                )
+            });
         }
-        Err(fault) => return Err(aws::error("UpdateSecretVersionStage", &fault).into()),
     }
-    // A rotation has left its label on the version that was replaced. There it would keep Secrets Manager from rotating.
-    if pending(tool).await?.as_deref() == Some(version) {
-        remove_label(tool, PENDING, version).await?;
+    // A rotation leaves its label on its version. When another replaces that, it would keep Secrets Manager from rotating.
+    let labels = async {
+        remove_label(tool, NEXT, &id).await?;
+        match pending(tool).await? {
+            Some(pending) if pending == version => remove_label(tool, PENDING, version).await,
+            _ => Ok(()),
+        }
+    };
+    if let Err(failure) = labels.await {
+        say(&format!(
+            "A label of the keyring's versions could not be taken away; `b2b-auth key rotate` will. ({failure})"
+        ));
     }
     Ok(())
 }

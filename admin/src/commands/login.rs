@@ -30,7 +30,7 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     let services = &tool.stack.services;
     let change = Change { action: "login unlock", store: Some(&store), details: json!({"email": email}) };
     let (as_user, as_customer) = tool
-        .change(change, async {
+        .change_in_steps(change, async {
             let as_user = services.backend_user_attempts.forget(&store, &email).await?;
             Ok((as_user, services.customer_attempts.forget(&store, &email).await?))
         })

@@ -6,10 +6,10 @@ use crate::{
     arguments::StoreArgument,
     audit::{Change, DONE, IN_DOUBT},
     failure::{Failure, Kind},
-    output::{Rows, say},
+    output::say,
 };
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::directory::{BackendUser, CUSTOMER_EMAILS, Customer, CustomerLogin, STORE, Store, USERS};
 
 #[derive(Args)]
@@ -34,21 +34,24 @@ pub async fn run(
     RestoreArguments { store, from_table, dry_run }: RestoreArguments,
 ) -> Result<(), Failure> {
     let store = store.store.as_str();
-    let mut rows = tool.output.rows(&["restored", "email", "customerId"]);
-    let mut restored = 0;
-    let outcome = bring_back(tool, store, &from_table, !dry_run, &mut rows, &mut restored).await;
-    if restored > 0 || outcome.is_ok() {
-        rows.end()?;
+    let mut restored = Vec::new();
+    let outcome = bring_back(tool, store, &from_table, !dry_run, &mut restored).await;
+    if outcome.is_err() && restored.is_empty() {
+        return outcome;
     }
-    let result = if outcome.is_ok() { DONE } else { IN_DOUBT };
-    if !dry_run && (outcome.is_ok() || restored > 0) {
-        let details = json!({"fromTable": from_table, "restored": restored});
+    if !dry_run {
+        let details = json!({"fromTable": from_table, "restored": restored.len()});
+        let result = if outcome.is_ok() { DONE } else { IN_DOUBT };
         tool.note(Change { action: "restore", store: Some(store), details }, result).await;
     }
-    outcome?;
     let did = if dry_run { "Would bring back" } else { "Brought back" };
-    say(&format!("{did} {}.", count(restored, "account")));
-    Ok(())
+    say(&format!("{did} {}.", count(restored.len() as u64, "item")));
+    let mut rows = tool.output.rows(&["restored", "email", "customerId"]);
+    restored.into_iter().try_for_each(|row| rows.push(row))?;
+    rows.end()?;
+    outcome.map_err(|failure| {
+        Failure::new(Kind::Fault, format!("{failure}\nThe rest is missing. Run the same command again."))
+    })
 }
 
 async fn bring_back(
@@ -56,11 +59,11 @@ async fn bring_back(
     store: &str,
     from_table: &str,
     writes: bool,
-    rows: &mut Rows,
-    restored: &mut u64,
+    restored: &mut Vec<Vec<Value>>,
 ) -> Result<(), Failure> {
     let directory = &tool.stack.services.directory;
     let now = tool.stack.services.clock.now();
+    let revoked = Some(tool.stack.revoked_until());
     let kept: Option<Store> = tool.stack.items(from_table, store, STORE).next_as().await.map_err(|failure| {
         if failure.message.contains("ResourceNotFoundException") {
             Failure::new(Kind::NotFound, format!("There is no table {from_table} in this account and region."))
@@ -76,14 +79,13 @@ async fn bring_back(
             // Storefront tokens from before its removal stay void.
             tool.stack.add_store(store, &Store { created_at: now, ..kept }).await?;
         }
-        rows.push(vec![json!("store"), json!(null), json!(null)])?;
+        restored.push(vec![json!("store"), json!(null), json!(null)]);
     }
     let mut users = tool.stack.items(from_table, store, USERS);
     while let Some(user) = users.next_as::<BackendUser>().await? {
         let is_missing = directory.backend_user(store, &user.email).await?.is_none();
         if is_missing && (!writes || tool.stack.add_user(store, &user).await?) {
-            *restored += 1;
-            rows.push(vec![json!("backend user"), json!(user.email), json!(null)])?;
+            restored.push(vec![json!("backend user"), json!(user.email), json!(null)]);
         }
     }
     let mut customers = tool.stack.items(from_table, store, CUSTOMER_EMAILS);
@@ -94,12 +96,11 @@ async fn bring_back(
             continue;
         }
         // Storefront tokens from before the restoration stay void.
-        let customer = Customer { tokens_valid_after: Some(now), ..customer };
+        let customer = Customer { tokens_valid_after: revoked, ..customer };
         let row = vec![json!("customer"), json!(customer.email), json!(customer.customer_id)];
         let login = CustomerLogin { customer, password_hash };
         if !writes || tool.stack.add_customer(store, &login).await?.is_none() {
-            *restored += 1;
-            rows.push(row)?;
+            restored.push(row);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! `b2b-auth store`.
 
-use super::{confirm, count};
+use super::{confirm, count, doctor::DOCTORS_STORE};
 use crate::{
     Tool,
     arguments::{id, store_hash},
@@ -66,10 +66,13 @@ pub enum Command {
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
+        Command::Add { store, .. } if store == DOCTORS_STORE => {
+            Err(Failure::new(Kind::Invalid, format!("{store} is the store that `b2b-auth doctor` makes and removes.")))
+        }
         Command::Add { store, channels } => add(tool, &store, channels).await,
         Command::List => list(tool).await,
         Command::Show { store } => show(tool, &store).await,
-        Command::SetChannels { store, channels } => set_channels(tool, &store, channels).await,
+        Command::SetChannels { store, channels } => set_channels(tool, &store, &channels).await,
         Command::Remove { store, confirm } => remove(tool, &store, confirm.as_deref()).await,
     }
 }
@@ -136,15 +139,16 @@ async fn show(tool: &Tool, hash: &str) -> Result<(), Failure> {
     }))
 }
 
-async fn set_channels(tool: &Tool, hash: &str, channels: Vec<u64>) -> Result<(), Failure> {
-    let store = Store { channels, ..tool.stack.store(hash).await? };
-    let change =
-        Change { action: "store set-channels", store: Some(hash), details: json!({"channels": store.channels}) };
-    tool.change(change, async { Ok(tool.stack.services.directory.put_store(hash, &store).await?) }).await
+async fn set_channels(tool: &Tool, hash: &str, channels: &[u64]) -> Result<(), Failure> {
+    let change = Change { action: "store set-channels", store: Some(hash), details: json!({"channels": channels}) };
+    tool.change(change, tool.stack.set_store_channels(hash, channels)).await
 }
 
 async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Failure> {
-    tool.stack.store(hash).await?;
+    // Of one whose removal was interrupted only the entry in the list may be left.
+    if tool.stack.directory_items(STORES, hash).next().await?.is_none_or(|entry| sort_key(&entry) != hash) {
+        tool.stack.store(hash).await?;
+    }
     let contents = contents(tool, hash).await?;
     let consequences = format!(
         "This removes the store {hash} for good, and with it {}, {}, {} and {}. All of their tokens are void then, storefront tokens \
@@ -159,18 +163,19 @@ async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Fail
         "users": contents.users, "customers": contents.customers, "apiAccounts": contents.api_accounts, "tokens": contents.tokens,
     });
     let change = Change { action: "store remove", store: Some(hash), details };
-    tool.change(change, erase(tool, hash)).await
+    tool.change_in_steps(change, erase(tool, hash)).await
 }
 
 /// Removes a store and all that is in it. To be interrupted and begun again does no harm.
 pub async fn erase(tool: &Tool, hash: &str) -> Result<(), Failure> {
-    // The store itself goes last, so that an interrupted removal can be taken up again; and all is looked at once more, for
-    // what was added meanwhile.
-    for is_last in [false, true] {
-        revoke_tokens(tool, hash).await?;
-        delete_items(tool, hash, is_last).await?;
-    }
-    Ok(())
+    let directory_table = &tool.stack.configuration().directory_table;
+    revoke_tokens(tool, hash).await?;
+    delete_accounts(tool, hash).await?;
+    // From here on nothing can be added. What was added meanwhile is found now; the list shows the store until then.
+    delete_batch(tool, directory_table, vec![key(hash, STORE.into())]).await?;
+    revoke_tokens(tool, hash).await?;
+    delete_accounts(tool, hash).await?;
+    delete_batch(tool, directory_table, vec![key(STORES, hash.into())]).await
 }
 
 async fn revoke_tokens(tool: &Tool, hash: &str) -> Result<(), Failure> {
@@ -190,15 +195,11 @@ async fn revoke_tokens(tool: &Tool, hash: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn delete_items(tool: &Tool, hash: &str, store_too: bool) -> Result<(), Failure> {
+async fn delete_accounts(tool: &Tool, hash: &str) -> Result<(), Failure> {
     let directory_table = &tool.stack.configuration().directory_table;
     // Backend users and API accounts first: they make tokens.
     for prefix in [USERS, API_ACCOUNTS, "CUSTOMER"] {
         delete_all(tool, directory_table, tool.stack.directory_items(hash, prefix)).await?;
-    }
-    if store_too {
-        let keys = vec![key(hash, STORE.into()), key(STORES, hash.into())];
-        delete_batch(tool, directory_table, keys).await?;
     }
     Ok(())
 }

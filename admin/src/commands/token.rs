@@ -70,7 +70,7 @@ pub enum Command {
         /// Their ids.
         ids: Vec<u64>,
         /// All of the store.
-        #[arg(long, conflicts_with_all = ["ids", "issued_before", "email"])]
+        #[arg(long, conflicts_with_all = ["ids", "issued_before", "email", "key"])]
         all: bool,
         #[command(flatten)]
         filter: Filter,
@@ -80,8 +80,8 @@ pub enum Command {
     },
     /// Says what a token is, whose, and whether it is good now, and if not, why. Exit code 8 if it is not.
     #[command(after_help = "Examples:
-  b2b-auth --local token verify eyJ...
-  pbpaste | b2b-auth --local token verify      # which leaves it out of the shell's history")]
+  pbpaste | b2b-auth --local token verify
+  b2b-auth --local token verify eyJ...        # which the shell's history keeps, and other users can see")]
     Verify {
         /// A JWT or an access token; without it, the first line of standard input.
         token: Option<String>,
@@ -97,16 +97,20 @@ pub struct Filter {
     /// Only those made by this backend user.
     #[arg(long, value_parser = email)]
     email: Option<String>,
+    /// Only those signed with this key.
+    #[arg(long, value_name = "KID")]
+    key: Option<String>,
 }
 
 impl Filter {
     fn is_empty(&self) -> bool {
-        self.issued_before.is_none() && self.email.is_none()
+        self.issued_before.is_none() && self.email.is_none() && self.key.is_none()
     }
 
     fn matches(&self, token: &TokenRecord) -> bool {
         self.issued_before.is_none_or(|time| token.iat < time)
             && self.email.as_ref().is_none_or(|email| email_key(email) == email_key(&token.email))
+            && self.key.as_ref().is_none_or(|kid| *kid == token.kid)
     }
 }
 
@@ -149,7 +153,7 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
     let token = TokenRecord {
         id: 0, // The table gives it one.
         name,
-        email: user.email,
+        email: user.email.clone(),
         event_channel: EventChannel::Admin,
         kid: key.kid.clone(),
         iat: now,
@@ -157,16 +161,23 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
         exp: expires_at,
         last_used_at: None,
     };
-    let details = json!({"email": token.email, "name": token.name, "expiresAt": expires_at});
-    let token = tool
-        .change(Change { action: "token create", store: Some(store), details }, async {
-            let counter = services.tokens.counter(store).await?;
-            match services.tokens.create(store, token, counter, services.configuration.max_tokens_per_store).await {
-                Err(full @ Error::TooManyTokens { .. }) => Err(Failure::new(Kind::Refused, full.to_string())),
-                created => Ok(created?),
-            }
-        })
-        .await?;
+    let mut details = json!({"email": token.email, "name": token.name, "expiresAt": expires_at});
+    let maker = services.directory.backend_user_check(store, &user)?;
+    let counter = services.tokens.counter(store).await?;
+    let max = services.configuration.max_tokens_per_store;
+    let created = services.tokens.create(store, token, counter, max, &maker).await.map_err(|error| match error {
+        full @ Error::TooManyTokens { .. } => Failure::new(Kind::Refused, full.to_string()),
+        Error::IncorrectCredentials => Failure::new(
+            Kind::Conflict,
+            format!("The backend user {email} was changed meanwhile. Run the same command again."),
+        ),
+        error => error.into(),
+    });
+    if let Ok(token) = &created {
+        details["id"] = json!(token.id);
+    }
+    let change = Change { action: "token create", store: Some(store), details };
+    let token = tool.change(change, async { created }).await?;
     let signed = jwt::sign(&token.claims(store), key);
     tool.output.object(&json!({"id": token.id, "name": token.name, "store": store, "token": signed}))
 }
@@ -224,7 +235,7 @@ async fn revoke(
 ) -> Result<(), Failure> {
     tool.stack.store(store).await?;
     if ids.is_empty() && !all && filter.is_empty() {
-        return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email or --all."));
+        return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email, --key or --all."));
     }
     let mut chosen = Vec::new();
     if ids.is_empty() {
@@ -234,6 +245,10 @@ async fn revoke(
                 chosen.push(token.id);
             }
         }
+        if chosen.is_empty() {
+            say("There is no such token.");
+            return Ok(());
+        }
         let consequences = format!(
             "This revokes {} of the store {store}. Whoever calls with one is refused.",
             count(chosen.len() as u64, "token")
@@ -241,20 +256,21 @@ async fn revoke(
         confirm(&consequences, store, given)?;
     } else {
         for id in ids {
-            let token = tool.stack.services.tokens.record(store, *id).await?.ok_or_else(|| no_token(store, *id))?;
-            if !filter.matches(&token) {
-                return Err(Failure::new(
-                    Kind::NotFound,
-                    format!("The token {id} is not one of those that the options name."),
-                ));
+            match tool.stack.services.tokens.record(store, *id).await? {
+                Some(token) if filter.matches(&token) => chosen.push(*id),
+                Some(_) => return Err(Failure::new(Kind::Invalid, format!("The options do not fit the token {id}."))),
+                // It may have been revoked by an earlier attempt at the same.
+                None => say(&format!("The store {store} has no token {id}.")),
             }
         }
-        chosen.extend_from_slice(ids);
+        if chosen.is_empty() {
+            return Err(no_token(store, ids[0]));
+        }
         chosen.sort_unstable();
         chosen.dedup();
     }
     let details = json!({"ids": chosen});
-    tool.change(Change { action: "token revoke", store: Some(store), details }, async {
+    tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async {
         for id in &chosen {
             let deletion = Deletion { id: *id, name: None, email: None };
             match tool.stack.services.tokens.revoke(store, &deletion).await {

@@ -109,12 +109,15 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
         Command::SetRole { user, role } => {
             let role = json!(role.role());
             let attribute = string(role.as_str().unwrap_or_default());
-            change(tool, "user set-role", &user, json!({"role": role}), vec![("role", attribute)]).await
+            change(tool, "user set-role", &user, json!({"role": role}), vec![("role", attribute)]).await?;
+            tell_of_tokens(tool, &user).await;
+            Ok(())
         }
         Command::SetPassword { user, password } => set_password(tool, &user, &password).await,
         Command::Disable { user } => {
             change(tool, "user disable", &user, json!({}), vec![("active", AttributeValue::Bool(false))]).await?;
-            tell_of_tokens(tool, &user).await
+            tell_of_tokens(tool, &user).await;
+            Ok(())
         }
         Command::Enable { user } => {
             change(tool, "user enable", &user, json!({}), vec![("active", AttributeValue::Bool(true))]).await
@@ -177,29 +180,37 @@ async fn set_password(tool: &Tool, user: &UserArguments, password: &PasswordArgu
     present.ok_or_else(|| no_user(&user.store.store, &user.email))?;
     let password_hash = password::hash(password::read_new(password, &user.email)?).await?;
     change(tool, "user set-password", user, json!({}), vec![("password_hash", string(password_hash))]).await?;
-    tell_of_tokens(tool, user).await
+    tell_of_tokens(tool, user).await;
+    Ok(())
 }
 
 async fn remove(tool: &Tool, user: &UserArguments) -> Result<(), Failure> {
     let UserArguments { store, email } = user;
     let change = Change { action: "user remove", store: Some(&store.store), details: json!({"email": email}) };
     tool.change(change, tool.stack.remove_user(&store.store, email)).await?;
-    tell_of_tokens(tool, user).await
+    tell_of_tokens(tool, user).await;
+    Ok(())
 }
 
 /// Server-to-server tokens outlive what becomes of their maker.
-async fn tell_of_tokens(tool: &Tool, UserArguments { store, email }: &UserArguments) -> Result<(), Failure> {
-    let (store, wanted) = (&store.store, email_key(email));
+async fn tell_of_tokens(tool: &Tool, user: &UserArguments) {
+    let (store, email) = (&user.store.store, &user.email);
+    let revoke = format!("To revoke: b2b-auth token revoke --store {store} --email {email} --confirm {store}");
+    match tokens_made(tool, store, email).await {
+        Ok(0) => {}
+        Ok(made) => say(&format!("{email} has made {}, still good. {revoke}", count(made, "server-to-server token"))),
+        // What was asked for is done.
+        Err(failure) => {
+            say(&format!("Tokens that {email} has made are still good, if there are any. {revoke} ({failure})"));
+        }
+    }
+}
+
+async fn tokens_made(tool: &Tool, store: &str, email: &str) -> Result<u64, Failure> {
     let mut tokens = tool.stack.items(&tool.stack.configuration().tokens_table, store, TOKENS);
     let mut made = 0;
     while let Some(token) = tokens.next_as::<TokenRecord>().await? {
-        made += u64::from(email_key(&token.email) == wanted);
+        made += u64::from(email_key(&token.email) == email_key(email));
     }
-    if made > 0 {
-        say(&format!(
-            "{email} has made {}, still good. To revoke: b2b-auth token revoke --store {store} --email {email} --confirm {store}",
-            count(made, "server-to-server token")
-        ));
-    }
-    Ok(())
+    Ok(made)
 }

@@ -3,6 +3,7 @@
 use crate::support::{OTHER_PASSWORD, PASSWORD, TestStack};
 use local::demo;
 use serde_json::{Value, json};
+use shared::jwt::LEEWAY;
 use std::time::Duration;
 
 const STORE: [&str; 2] = ["--store", demo::STORE];
@@ -79,8 +80,8 @@ async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
     let add = in_store(&["customer", "add", "New@example.com", "--id", "7", "--channels", "1"]);
     stack.with_password(PASSWORD, &add).changes("customer add");
     let login = async |password: &str| {
-        // Later than the second of the last change.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        // Until then what is issued is void.
+        tokio::time::sleep(Duration::from_secs(LEEWAY + 1)).await;
         let (status, answer) = stack.log_in(email, password).await;
         assert_eq!(status, 200, "{answer}");
         let token = answer["data"]["token"].as_str().unwrap().to_owned();

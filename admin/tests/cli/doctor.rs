@@ -47,14 +47,8 @@ async fn a_table_that_is_gone_is_named() {
 async fn a_keyring_that_cannot_be_used_is_told() {
     let stack = TestStack::start().await;
     let secrets = &stack.secrets;
-    for (text, says) in [
-        (r#"{"kid": "x", "key": "short"}"#, "a key of less than 32 bytes"),
-        ("{}", "not of the form"),
-        (
-            r#"{"kid": "x", "key": "0123456789abcdef0123456789abcdef", "signsFrom": 4102444800}"#,
-            "signsFrom lies too far ahead",
-        ),
-    ] {
+    for (text, says) in [(r#"{"kid": "x", "key": "short"}"#, "a key of less than 32 bytes"), ("{}", "not of the form")]
+    {
         secrets.put_secret_value().secret_id("keyring").secret_string(text).send().await.unwrap();
         complaint(&doctor(&stack), says, "Move AWSCURRENT back");
     }

@@ -73,8 +73,8 @@ async fn what_tables_and_secrets_refuse_is_one_sentence_that_says_what_to_do() {
         (400, "UnrecognizedClientException", 6, "AWS does not know these credentials."),
         (400, "AccessDeniedException", 6, "not allowed to do this"),
         (400, "ResourceNotFoundException", 6, "does not exist in this account and region"),
-        (400, "ThrottlingException", 7, "Run the same command again"),
-        (500, "InternalServerError", 7, "Run the same command again"),
+        (400, "ThrottlingException", 7, "run the same command again"),
+        (500, "InternalServerError", 7, "run the same command again"),
         (400, "ValidationException", 1, "This should not happen."),
     ] {
         let body =

@@ -39,7 +39,7 @@ async fn a_key_that_is_needed_is_only_retired_by_force() {
     let newest = keys(&stack)[0].0.clone();
     stack
         .b2b_auth(&["key", "retire", "demo"])
-        .fails(5, "it signs now, and all storefront tokens of the last day and 1 server-to-server token end with it");
+        .fails(5, "it signs now, and all storefront tokens of the last day end with it; 1 live server-to-server token of demostore would end");
     stack.b2b_auth(&["key", "retire", &newest]).fails(5, "it is the newest and will sign soon");
     assert_eq!(keys(&stack).len(), 2);
 
@@ -76,7 +76,7 @@ async fn a_key_that_signed_long_ago_and_has_no_live_tokens_is_retired() {
     };
     let now = shared::clock::Clock::system().now();
     put(keyring(now - 3600)).await;
-    stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "1 live server-to-server token signed with it would end");
+    stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "1 live server-to-server token of demostore would end");
     revoke_all(&stack);
     stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "and storefront tokens last a day");
     put(keyring(now - 90_000)).await;

@@ -1,8 +1,12 @@
 //! `b2b-auth store`.
 
-use crate::support::{PASSWORD, TestStack};
+use crate::{
+    proxy::{Answer, Proxy},
+    support::{PASSWORD, TestStack},
+};
 use local::demo;
 use serde_json::{Value, json};
+use shared::{directory::STORE, dynamodb::key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_added_shown_changed_and_removed() {
@@ -28,6 +32,7 @@ async fn what_cannot_be_done_to_a_store_is_one_sentence_and_changes_nothing() {
     let too_long = "a".repeat(65);
     for (arguments, code, says) in [
         (vec!["store", "add", demo::STORE], 4, "There already is a store demostore."),
+        (vec!["store", "add", "b2b-auth-doctor"], 2, "the store that `b2b-auth doctor` makes"),
         (vec!["store", "add", "a b"], 2, "must be 1 to 64 letters"),
         (vec!["store", "add", "#STORES"], 2, "must be 1 to 64 letters"),
         (vec!["store", "add", ""], 2, "must be 1 to 64 letters"),
@@ -76,4 +81,37 @@ async fn with_a_store_goes_all_that_is_in_it() {
     let created = ["token", "create", "--store", demo::STORE, "--email", "new@example.com", "--name", "n"];
     assert_eq!(stack.json(&created)["id"], 2, "an id is never given twice");
     assert_eq!(stack.json(&["store", "show", demo::STORE])["tokens"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_was_interrupted_is_taken_up_again() {
+    let stack = TestStack::start().await;
+    // The last step is left.
+    let store = key(demo::STORE, STORE.into());
+    stack.dynamodb.delete_item().table_name("directory").set_key(Some(store)).send().await.unwrap();
+    let user = ["user", "add", "new@example.com", "--store", demo::STORE, "--role", "administrator"];
+    stack.with_password(PASSWORD, &user).fails(3, "There is no store demostore.");
+    let account = ["api-account", "create", "erp", "--store", demo::STORE, "--scope", "read"];
+    stack.b2b_auth(&account).fails(3, "There is no store demostore.");
+    stack.b2b_auth(&["store", "set-channels", demo::STORE, "--channels", "1"]).fails(3, "There is no store demostore.");
+    stack.b2b_auth(&["store", "remove", demo::STORE, "--confirm", demo::STORE]).changes("store remove");
+    let hashes = stack.json(&["store", "list"]);
+    assert_eq!(hashes.as_array().unwrap().len(), 1, "{hashes}");
+    assert_eq!(stack.list(&demo::token()).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_half_way_says_so_and_leaves_an_audit_line() {
+    let stack = TestStack::start().await;
+    let denied = |operation: &str, _: u64, _: &Value| match operation {
+        "BatchWriteItem" => Answer::error("AccessDeniedException"),
+        _ => Answer::Forward,
+    };
+    let proxy = Proxy::start(stack.aws_url(), denied).await;
+    let remove = ["store", "remove", demo::STORE, "--confirm", demo::STORE];
+    let ended = stack.start_tool(&proxy.server.url, &remove).ended().await;
+    ended.fails(1, "Part of it may have been done. Run the same command again.");
+    assert!(ended.audit().len() == 1 && ended.audit()[0]["result"] == "in doubt", "{ended:?}");
+    assert_eq!(stack.list(&demo::token()).await, 401, "the tokens are gone already");
+    stack.b2b_auth(&remove).changes("store remove");
 }

@@ -62,6 +62,7 @@ impl Function for CreateBackendToken {
             if !user.role.may_create_tokens() {
                 return Err(Error::RoleForbidden);
             }
+            let maker = directory.backend_user_check(&body.store_hash, &user)?;
             let keyring = keyring.get().await?;
             let key = keyring.signing_key(now);
             let token = TokenRecord {
@@ -75,7 +76,8 @@ impl Function for CreateBackendToken {
                 exp: body.end_at,
                 last_used_at: None,
             };
-            let token = tokens.create(&body.store_hash, token, counter, configuration.max_tokens_per_store).await?;
+            let max = configuration.max_tokens_per_store;
+            let token = tokens.create(&body.store_hash, token, counter, max, &maker).await?;
             Ok((jwt::sign(&token.claims(&body.store_hash), key), token.name))
         };
         let (created, ()) = tokio::join!(create, backend_user_attempts.clear(&body.store_hash, &body.email));

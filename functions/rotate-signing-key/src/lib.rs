@@ -20,7 +20,7 @@ use shared::{
 
 /// Seconds until a new key signs. A function that is warm when the rotation ends knows it after [`RELOAD_AFTER`], which
 /// leaves as long for the rotation itself.
-const SIGNS_AFTER: u64 = 2 * RELOAD_AFTER;
+pub const SIGNS_AFTER: u64 = 2 * RELOAD_AFTER;
 /// Random bytes of a key.
 const KEY_BYTES: usize = 48;
 

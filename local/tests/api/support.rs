@@ -236,7 +236,9 @@ impl TestStack {
     pub async fn add_api_account(&self, store_hash: &str, scope: Scope) -> String {
         let token = access_token::generate().unwrap().expose_secret().to_owned();
         let account = ApiAccount { name: "account".into(), scope, created_at: NOW };
-        self.directory().put_api_account(store_hash, &sha256(&token), &account).await.unwrap();
+        let item = dynamodb::to_item(dynamodb::key(store_hash, api_account_key(&sha256(&token))), &account).unwrap();
+        let put = Client::new(&self.sdk_config).put_item().table_name(&self.configuration.directory_table);
+        put.set_item(Some(item)).send().await.unwrap();
         token
     }
 

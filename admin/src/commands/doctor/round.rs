@@ -1,9 +1,9 @@
 //! A login and a token, from end to end, in a store that is made for it.
 
-use super::{Finding, Verdict};
+use super::Finding;
 use crate::{
     Tool,
-    audit::Change,
+    audit::{Change, DONE, IN_DOUBT},
     commands::store,
     failure::{Failure, Kind},
     password,
@@ -24,7 +24,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 /// The name of this check.
 pub const ROUND: &str = "round";
 /// The store that the round is made in. One name for all: what is left of an interrupted one is found again.
-const STORE: &str = "b2b-auth-doctor";
+pub const DOCTORS_STORE: &str = "b2b-auth-doctor";
 /// Seconds that a round may last; an older store is left over.
 const LONGEST: u64 = 900;
 const EMAIL: &str = "doctor@b2b-auth.invalid";
@@ -137,20 +137,34 @@ pub fn wrong_answer(tool: &Tool, check: &str, called: &str, expected: u16, answe
 
 /// Makes the round, and takes away what it has made.
 pub async fn make(tool: &Tool) -> Vec<Finding> {
-    let change = Change { action: "doctor", store: Some(STORE), details: json!({"then": "removed"}) };
-    let made = tool.change(change, async {
-        let credentials = prepare(tool).await?;
-        let mut findings = steps(tool, &credentials).await;
-        if let Err(failure) = store::erase(tool, STORE).await {
-            let mend = format!("{failure} Then `b2b-auth store remove {STORE}`.");
-            findings.push(Finding {
-                verdict: Verdict::Doubtful,
-                ..Finding::bad(ROUND, "The store made for it is left over.", mend)
-            });
+    let directory = &tool.stack.services.directory;
+    match directory.store(DOCTORS_STORE).await {
+        Err(error) => return vec![Finding::failed(ROUND, &error.into())],
+        Ok(Some(store)) if store.created_at + LONGEST > tool.stack.services.clock.now() => {
+            let mend = "Try again in 15 minutes; what is left over then is removed.";
+            return vec![Finding::doubtful(ROUND, "Another doctor is at work, or was interrupted.", mend)];
         }
-        Ok(findings)
-    });
-    made.await.unwrap_or_else(|failure| vec![Finding::bad(ROUND, "Its store cannot be made.", failure.message)])
+        Ok(_) => {}
+    }
+    let mut findings = match visit(tool).await {
+        Ok(findings) => findings,
+        Err(failure) => vec![Finding::failed(ROUND, &failure)],
+    };
+    let erased = store::erase(tool, DOCTORS_STORE).await;
+    let result = if erased.is_ok() { DONE } else { IN_DOUBT };
+    let details = json!({"then": "removed"});
+    tool.note(Change { action: "doctor", store: Some(DOCTORS_STORE), details }, result).await;
+    if let Err(failure) = erased {
+        let mend = format!("{failure} Then `b2b-auth store remove {DOCTORS_STORE}`.");
+        findings.push(Finding::doubtful(ROUND, "The store made for it is left over.", mend));
+    }
+    findings
+}
+
+async fn visit(tool: &Tool) -> Result<Vec<Finding>, Failure> {
+    store::erase(tool, DOCTORS_STORE).await?;
+    let credentials = prepare(tool).await?;
+    Ok(steps(tool, &credentials).await)
 }
 
 /// What the round calls with.
@@ -160,25 +174,17 @@ struct Credentials {
 }
 
 async fn prepare(tool: &Tool) -> Result<Credentials, Failure> {
-    let directory = &tool.stack.services.directory;
     let now = tool.stack.services.clock.now();
-    if let Some(store) = directory.store(STORE).await? {
-        if store.created_at + LONGEST > now {
-            return Err(Failure::new(
-                Kind::Conflict,
-                "Another doctor is at work on this stack. Try again in 15 minutes.",
-            ));
-        }
-        store::erase(tool, STORE).await?;
-    }
     let no_random = |error| Failure::new(Kind::Fault, format!("This machine gives no random bytes: {error}"));
     let (password, access_token) =
         (access_token::generate().map_err(no_random)?, access_token::generate().map_err(no_random)?);
     let password_hash = password::hash(password.clone()).await?;
-    tool.stack.add_store(STORE, &Store { channels: vec![1], created_at: now }).await?;
+    if !tool.stack.add_store(DOCTORS_STORE, &Store { channels: vec![1], created_at: now }).await? {
+        return Err(Failure::new(Kind::Conflict, "Another doctor is at work. Try again in 15 minutes."));
+    }
     let role = Role::Administrator;
     let user = BackendUser { email: EMAIL.into(), password_hash: password_hash.clone(), role, active: true };
-    tool.stack.add_user(STORE, &user).await?;
+    tool.stack.add_user(DOCTORS_STORE, &user).await?;
     let customer = Customer {
         customer_id: CUSTOMER_ID,
         email: EMAIL.into(),
@@ -186,16 +192,17 @@ async fn prepare(tool: &Tool) -> Result<Credentials, Failure> {
         active: true,
         tokens_valid_after: None,
     };
-    tool.stack.add_customer(STORE, &CustomerLogin { customer, password_hash }).await?;
+    tool.stack.add_customer(DOCTORS_STORE, &CustomerLogin { customer, password_hash }).await?;
     let sha256 = access_token::sha256(access_token.expose_secret()).unwrap_or_default();
     let account = ApiAccount { name: "doctor".into(), scope: Scope::Read, created_at: now };
-    directory.put_api_account(STORE, &sha256, &account).await?;
+    tool.stack.add_api_account(DOCTORS_STORE, &sha256, &account).await?;
     Ok(Credentials { password, access_token })
 }
 
 /// The first step that goes wrong, or that all went well.
 async fn steps(tool: &Tool, Credentials { password, access_token }: &Credentials) -> Vec<Finding> {
-    let login = json!({"storeHash": STORE, "email": EMAIL, "password": password.expose_secret(), "name": "doctor"});
+    let login =
+        json!({"storeHash": DOCTORS_STORE, "email": EMAIL, "password": password.expose_secret(), "name": "doctor"});
     let created = call(tool, Request::post("/auth/backend", login.clone())).await;
     let token = match created {
         Err(problem) => return vec![unanswered(&problem)],
@@ -209,7 +216,7 @@ async fn steps(tool: &Tool, Credentials { password, access_token }: &Credentials
     let list = || Request::get("/backend/tokens");
     let mut with_access_token = list();
     with_access_token.headers =
-        vec![("X-Auth-Token", access_token.expose_secret().into()), ("X-Store-Hash", STORE.into())];
+        vec![("X-Auth-Token", access_token.expose_secret().into()), ("X-Store-Hash", DOCTORS_STORE.into())];
     let mut delete = Request::post("/auth/backend", json!({"id": own_id(&token)})).token(&token);
     delete.method = Method::DELETE;
     let mut steps = vec![
@@ -262,8 +269,8 @@ async fn current_customer_jwt(tool: &Tool) -> Option<String> {
     let claims = json!({
         "customer": {"id": CUSTOMER_ID, "email": EMAIL, "group_id": "1"},
         "iss": "bc/apps",
-        "sub": STORE,
-        "store_hash": STORE,
+        "sub": DOCTORS_STORE,
+        "store_hash": DOCTORS_STORE,
         "aud": app.client_id,
         "operation": "current_customer",
         "iat": now,

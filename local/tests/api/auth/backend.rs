@@ -1,10 +1,15 @@
 //! `POST /auth/backend` and `DELETE /auth/backend`.
 
 use crate::support::{NOW, PASSWORD, Setup, TestStack, credentials, decode};
+use aws_sdk_dynamodb::Client;
 use futures_util::future::join_all;
 use local::demo;
 use serde_json::{Value, json};
-use shared::directory::Role;
+use shared::{
+    directory::{BackendUser, Role},
+    error::Error,
+    token_table::{Counter, EventChannel, TokenRecord, TokenTable},
+};
 use std::collections::BTreeSet;
 
 #[tokio::test]
@@ -406,5 +411,38 @@ async fn another_stores_tokens_cannot_be_deleted() {
     answer.is_error(404, "Not Found Error", "No matching token was found.");
     assert_eq!(stack.delete(&json!({"id": 1})).token(&other).send().await.status, 200);
     stack.list(&other, "").await.is_invalid_token();
+    assert_eq!(stack.total_count().await, 2);
+}
+
+#[tokio::test]
+async fn a_user_who_is_shut_out_while_the_password_is_looked_at_gets_no_token() {
+    let stack = TestStack::start().await;
+    let tokens = TokenTable::new(Client::new(&stack.sdk_config), stack.configuration.tokens_table.clone());
+    let user = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
+    let maker = stack.directory().backend_user_check(demo::STORE, &user).unwrap();
+    let record = |email: &str| TokenRecord {
+        id: 0,
+        name: String::new(),
+        email: email.into(),
+        event_channel: EventChannel::Api,
+        kid: "demo".into(),
+        iat: NOW,
+        nbf: None,
+        exp: None,
+        last_used_at: None,
+    };
+    for changed in
+        [BackendUser { active: false, ..user.clone() }, BackendUser { password_hash: "another".into(), ..user.clone() }]
+    {
+        stack.directory().put_backend_user(demo::STORE, &changed).await.unwrap();
+        // The first counter is out of date, so that an id is reserved.
+        for counter in [Counter::default(), tokens.counter(demo::STORE).await.unwrap()] {
+            let created = tokens.create(demo::STORE, record(&user.email), counter, 1000, &maker).await;
+            assert!(matches!(created, Err(Error::IncorrectCredentials)), "{created:?}");
+        }
+    }
+    stack.directory().put_backend_user(demo::STORE, &user).await.unwrap();
+    let counter = Counter::default();
+    assert!(tokens.create(demo::STORE, record(&user.email), counter, 1000, &maker).await.is_ok());
     assert_eq!(stack.total_count().await, 2);
 }

@@ -11,6 +11,8 @@ fn ids(body: &Value) -> Vec<u64> {
 
 pub async fn fill(stack: &TestStack, count: u64) {
     let table = stack.tokens();
+    let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
+    let maker = stack.directory().backend_user_check(demo::STORE, &admin).unwrap();
     for n in 0..count {
         let token = TokenRecord {
             id: 0,
@@ -24,7 +26,7 @@ pub async fn fill(stack: &TestStack, count: u64) {
             last_used_at: None,
         };
         let counter = table.counter(demo::STORE).await.unwrap();
-        table.create(demo::STORE, token, counter, u64::MAX).await.unwrap();
+        table.create(demo::STORE, token, counter, u64::MAX, &maker).await.unwrap();
     }
 }
 
