@@ -453,6 +453,7 @@ async fn a_fault_half_way_leaves_no_half_customer_and_says_where_it_was() {
 #[tokio::test]
 async fn what_passes_is_waited_for() {
     let stack = TestStack::start().await;
+    Csv::new(hashed(60)).import(&stack).await.with(0);
     let csv = Csv::new(hashed(200));
     let proxy = Proxy::start(stack.aws_url(), |operation, before, request| match (operation, before) {
         ("BatchGetItem", 0..3) => {
@@ -467,7 +468,9 @@ async fn what_passes_is_waited_for() {
     })
     .await;
     let ended = csv.start(&stack, &proxy.server.url).ended().await.with(0);
-    assert_eq!(counts(&ended), [200, 200, 0, 0]);
+    assert_eq!(counts(&ended), [200, 140, 60, 0]);
+    // Of five batches the first has nobody to write.
+    assert_eq!(proxy.seen("TransactWriteItems"), 5 + 4);
     has_exactly(&stack, 200).await;
 }
 

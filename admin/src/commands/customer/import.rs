@@ -28,7 +28,7 @@ use shared::{
 };
 use std::{
     cell::Cell,
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
@@ -40,8 +40,9 @@ use tokio::sync::oneshot;
 const BATCH: usize = 49;
 /// Batches that are worked on at the same time.
 const BATCHES: usize = 8;
-/// How often a batch is looked at and written: once more if somebody else has written one of its customers meanwhile.
-const ATTEMPTS: usize = 2;
+/// How often a batch is looked at and written: again if an earlier batch, or somebody else, has written one of its customers
+/// meanwhile.
+const ATTEMPTS: usize = 3;
 
 #[derive(Args)]
 pub struct ImportArguments {
@@ -77,8 +78,6 @@ struct Batch {
     last_line: u64,
     /// Bytes of the file up to its end.
     bytes: u64,
-    /// Whether it has an e-mail or an id in common with an earlier one that may not be done.
-    repeats_another: bool,
     /// Ends when the batch before it is done.
     previous: Option<oneshot::Receiver<()>>,
     /// Told when it is done.
@@ -154,8 +153,6 @@ struct Batches<'a, R> {
     counts: &'a Counts,
     /// The row with which the next batch begins.
     held_back: Option<Row>,
-    /// Sort keys of the batches that may not be done yet.
-    recent: VecDeque<HashSet<String>>,
     /// Ends when the latest batch is done.
     latest: Option<oneshot::Receiver<()>>,
 }
@@ -170,7 +167,7 @@ impl<'a, R: BufRead> Batches<'a, R> {
         let header = header.ok_or_else(|| invalid("It is empty.".into()))?;
         let header = header.fields.map_err(|problem| invalid(format!("Its header {problem}.")))?;
         let columns = Columns::new(&header).map_err(invalid)?;
-        Ok(Self { records, file, columns, store, counts, held_back: None, recent: VecDeque::new(), latest: None })
+        Ok(Self { records, file, columns, store, counts, held_back: None, latest: None })
     }
 
     /// The next batch. No two rows of it have an e-mail or id in common: the second begins another batch.
@@ -204,14 +201,9 @@ impl<'a, R: BufRead> Batches<'a, R> {
         if rows.is_empty() && bad.is_empty() {
             return Ok(None);
         }
-        let repeats_another = self.recent.iter().any(|recent| !recent.is_disjoint(&keys));
-        self.recent.push_back(keys);
-        if self.recent.len() > BATCHES {
-            self.recent.pop_front();
-        }
         let (done, latest) = oneshot::channel();
         let previous = self.latest.replace(latest);
-        Ok(Some(Batch { rows, bad, last_line, bytes: self.records.bytes(), repeats_another, previous, done }))
+        Ok(Some(Batch { rows, bad, last_line, bytes: self.records.bytes(), previous, done }))
     }
 
     fn next_row(&mut self) -> Result<Option<Result<Row, BadRow>>, Failure> {
@@ -269,10 +261,7 @@ impl Import<'_> {
     /// because all check the same store, and would not be faster: a store is one partition, which takes 1,000 write units a
     /// second, and a customer needs four.
     async fn work_on(&self, batch: Batch) -> Result<Done, Failure> {
-        let Batch { mut rows, mut bad, last_line, bytes, repeats_another, mut previous, done } = batch;
-        if repeats_another {
-            until_done(&mut previous).await;
-        }
+        let Batch { mut rows, mut bad, last_line, bytes, mut previous, done } = batch;
         for _ in 0..ATTEMPTS {
             rows = self.free(rows, &mut bad).await?;
             if !self.is_dry_run {

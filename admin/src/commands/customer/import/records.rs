@@ -11,7 +11,6 @@ use std::{
 
 /// Longest record, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A record.
 pub struct Record {
@@ -67,12 +66,9 @@ impl<R: BufRead> Records<R> {
 
     /// The next line with its end; empty after the last one. Of one that is too long, only the beginning.
     fn next_line(&mut self) -> io::Result<Vec<u8>> {
-        let (mut text, skipped) = if self.again.is_empty() { line(&mut self.input)? } else { line(&mut self.again)? };
+        let (text, skipped) = if self.again.is_empty() { line(&mut self.input)? } else { line(&mut self.again)? };
         self.bytes += u64::try_from(text.len() + skipped).unwrap_or(0);
         self.line += u64::from(!text.is_empty());
-        if self.line == 1 && text.starts_with(BYTE_ORDER_MARK) {
-            text.drain(..BYTE_ORDER_MARK.len());
-        }
         Ok(text)
     }
 
