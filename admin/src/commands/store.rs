@@ -169,13 +169,22 @@ async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Fail
 /// Removes a store and all that is in it. To be interrupted and begun again does no harm.
 pub async fn erase(tool: &Tool, hash: &str) -> Result<(), Failure> {
     let directory_table = &tool.stack.configuration().directory_table;
-    revoke_tokens(tool, hash).await?;
-    delete_accounts(tool, hash).await?;
+    empty(tool, hash).await?;
     // From here on nothing can be added. What was added meanwhile is found now; the list shows the store until then.
     delete_batch(tool, directory_table, vec![key(hash, STORE.into())]).await?;
-    revoke_tokens(tool, hash).await?;
-    delete_accounts(tool, hash).await?;
+    empty(tool, hash).await?;
     delete_batch(tool, directory_table, vec![key(STORES, hash.into())]).await
+}
+
+/// Removes all that is in a store.
+pub async fn empty(tool: &Tool, hash: &str) -> Result<(), Failure> {
+    revoke_tokens(tool, hash).await?;
+    let directory_table = &tool.stack.configuration().directory_table;
+    // Backend users and API accounts first: they make tokens.
+    for prefix in [USERS, API_ACCOUNTS, "CUSTOMER"] {
+        delete_all(tool, directory_table, tool.stack.directory_items(hash, prefix)).await?;
+    }
+    Ok(())
 }
 
 async fn revoke_tokens(tool: &Tool, hash: &str) -> Result<(), Failure> {
@@ -191,15 +200,6 @@ async fn revoke_tokens(tool: &Tool, hash: &str) -> Result<(), Failure> {
     // The counter stays: a store that is made anew must not give the same ids again.
     for prefix in [BLOCKS, API_ACCOUNTS] {
         delete_all(tool, tokens_table, tool.stack.items(tokens_table, hash, prefix)).await?;
-    }
-    Ok(())
-}
-
-async fn delete_accounts(tool: &Tool, hash: &str) -> Result<(), Failure> {
-    let directory_table = &tool.stack.configuration().directory_table;
-    // Backend users and API accounts first: they make tokens.
-    for prefix in [USERS, API_ACCOUNTS, "CUSTOMER"] {
-        delete_all(tool, directory_table, tool.stack.directory_items(hash, prefix)).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::support::{Ended, TestStack, command_at, run};
 use serde_json::Value;
+use shared::{clock::Clock, directory::Store};
 
 /// What stands beside the one thing that is bad.
 #[track_caller]
@@ -84,4 +85,20 @@ async fn functions_that_work_on_other_data_are_told() {
     let ended = run(command_at(stack.aws_url(), &api, &["--output", "json", "doctor"]), "");
     complaint(&ended, "create-backend-token, the right password: 400 instead of 200", "do not fit together");
     assert_eq!(stack.json(&["store", "list"]).as_array().unwrap().len(), 2, "its store is removed all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctors_do_not_get_into_each_others_way() {
+    let stack = TestStack::start().await;
+    let store = |created_at| Store { channels: vec![1], created_at };
+    let now = Clock::system().now();
+    stack.directory.put_store("b2b-auth-doctor", &store(now - 60)).await.unwrap();
+    let ended = doctor(&stack);
+    ended.succeeds();
+    assert!(ended.stdout.contains("Another doctor is at work") && ended.audit().is_empty(), "{ended:?}");
+    assert!(stack.directory.store("b2b-auth-doctor").await.unwrap().is_some());
+    // One that was interrupted has left its store.
+    stack.directory.put_store("b2b-auth-doctor", &store(now - 3600)).await.unwrap();
+    doctor(&stack).changes("doctor");
+    assert!(stack.directory.store("b2b-auth-doctor").await.unwrap().is_none());
 }

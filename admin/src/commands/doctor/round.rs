@@ -137,17 +137,16 @@ pub fn wrong_answer(tool: &Tool, check: &str, called: &str, expected: u16, answe
 
 /// Makes the round, and takes away what it has made.
 pub async fn make(tool: &Tool) -> Vec<Finding> {
-    let directory = &tool.stack.services.directory;
-    match directory.store(DOCTORS_STORE).await {
-        Err(error) => return vec![Finding::failed(ROUND, &error.into())],
-        Ok(Some(store)) if store.created_at + LONGEST > tool.stack.services.clock.now() => {
+    match begin(tool).await {
+        Ok(true) => {}
+        Ok(false) => {
             let mend = "Try again in 15 minutes; what is left over then is removed.";
             return vec![Finding::doubtful(ROUND, "Another doctor is at work, or was interrupted.", mend)];
         }
-        Ok(_) => {}
+        Err(failure) => return vec![Finding::failed(ROUND, &failure)],
     }
-    let mut findings = match visit(tool).await {
-        Ok(findings) => findings,
+    let mut findings = match prepare(tool).await {
+        Ok(credentials) => steps(tool, &credentials).await,
         Err(failure) => vec![Finding::failed(ROUND, &failure)],
     };
     let erased = store::erase(tool, DOCTORS_STORE).await;
@@ -161,10 +160,16 @@ pub async fn make(tool: &Tool) -> Vec<Finding> {
     findings
 }
 
-async fn visit(tool: &Tool) -> Result<Vec<Finding>, Failure> {
-    store::erase(tool, DOCTORS_STORE).await?;
-    let credentials = prepare(tool).await?;
-    Ok(steps(tool, &credentials).await)
+/// Makes the store. Gives false if another doctor has.
+async fn begin(tool: &Tool) -> Result<bool, Failure> {
+    let now = tool.stack.services.clock.now();
+    if let Some(store) = tool.stack.services.directory.store(DOCTORS_STORE).await? {
+        if store.created_at + LONGEST > now {
+            return Ok(false);
+        }
+        store::erase(tool, DOCTORS_STORE).await?;
+    }
+    tool.stack.add_store(DOCTORS_STORE, &Store { channels: vec![1], created_at: now }).await
 }
 
 /// What the round calls with.
@@ -174,14 +179,12 @@ struct Credentials {
 }
 
 async fn prepare(tool: &Tool) -> Result<Credentials, Failure> {
-    let now = tool.stack.services.clock.now();
+    // What an interrupted removal has left.
+    store::empty(tool, DOCTORS_STORE).await?;
     let no_random = |error| Failure::new(Kind::Fault, format!("This machine gives no random bytes: {error}"));
     let (password, access_token) =
         (access_token::generate().map_err(no_random)?, access_token::generate().map_err(no_random)?);
     let password_hash = password::hash(password.clone()).await?;
-    if !tool.stack.add_store(DOCTORS_STORE, &Store { channels: vec![1], created_at: now }).await? {
-        return Err(Failure::new(Kind::Conflict, "Another doctor is at work. Try again in 15 minutes."));
-    }
     let role = Role::Administrator;
     let user = BackendUser { email: EMAIL.into(), password_hash: password_hash.clone(), role, active: true };
     tool.stack.add_user(DOCTORS_STORE, &user).await?;
@@ -194,7 +197,7 @@ async fn prepare(tool: &Tool) -> Result<Credentials, Failure> {
     };
     tool.stack.add_customer(DOCTORS_STORE, &CustomerLogin { customer, password_hash }).await?;
     let sha256 = access_token::sha256(access_token.expose_secret()).unwrap_or_default();
-    let account = ApiAccount { name: "doctor".into(), scope: Scope::Read, created_at: now };
+    let account = ApiAccount { name: "doctor".into(), scope: Scope::Read, created_at: tool.stack.services.clock.now() };
     tool.stack.add_api_account(DOCTORS_STORE, &sha256, &account).await?;
     Ok(Credentials { password, access_token })
 }
