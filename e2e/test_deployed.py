@@ -58,7 +58,11 @@ def test_binary_is_small_and_runs_on_amazon_linux(built, tmp_path, function):
 def test_first_token_on_both_prefixes(stack, token):
     status, answer = stack.list(token)
     assert (status, [entry["token"] for entry in answer["data"]]) == (200, [token])
-    assert stack.call("GET", "/backend/tokens", prefix="/v3/io", authToken=token) == (status, answer)
+    first_use = answer["data"][0].pop("lastUsedAt")
+    status, answer_of_alias = stack.call("GET", "/backend/tokens", prefix="/v3/io", authToken=token)
+    last_used_at = answer_of_alias["data"][0].pop("lastUsedAt")
+    assert (status, answer_of_alias) == (200, answer)
+    assert first_use is None and last_used_at > 0, "the use is noted after the answer"
     assert kid(token) == "initial"
 
 
