@@ -8,7 +8,7 @@ use crate::{
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use serde_json::json;
-use shared::fields;
+use shared::http::fields;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -17,15 +17,17 @@ use aws_smithy_async::future::pagination_stream::PaginationStream;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     aws,
-    directory::{
-        ApiAccount, BackendUser, Customer, CustomerLogin, STORE, STORES, Store, api_account_key, customer_email_key,
-        customer_key, user_key,
+    http::error::Error,
+    keys::jwt::LEEWAY,
+    tables::{
+        directory::{
+            ApiAccount, BackendUser, Customer, CustomerLogin, STORE, STORES, Store, api_account_key,
+            customer_email_key, customer_key, user_key,
+        },
+        dynamodb::{
+            Item, Outcome, built, from_item, key, number, step_aside, string, to_item, transact_patiently, was_refused,
+        },
     },
-    dynamodb::{
-        Item, Outcome, built, from_item, key, number, step_aside, string, to_item, transact_patiently, was_refused,
-    },
-    error::Error,
-    jwt::LEEWAY,
 };
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! Why a command ends without what it was asked for: a sentence for a person, an exit code for a script.
 
-use shared::error::Error;
+use shared::http::error::Error;
 use std::{fmt, process::ExitCode};
 
 /// What a script can tell failures apart by.

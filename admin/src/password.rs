@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Kind};
 use clap::Args;
 use secrecy::SecretString;
-use shared::{error::Error, password::Hasher};
+use shared::{http::error::Error, passwords::Hasher};
 use std::{
     cell::RefCell,
     fmt::Display,
@@ -86,7 +86,7 @@ pub fn check(password: &str, email: &str) -> Result<(), String> {
 
 /// The hash under which it is kept, made on a thread of its own.
 pub async fn hash(password: SecretString) -> Result<String, Failure> {
-    let hashing = tokio::task::spawn_blocking(move || shared::password::hash(&password));
+    let hashing = tokio::task::spawn_blocking(move || shared::passwords::hash(&password));
     Ok(hashing.await.map_err(cannot_hash)??)
 }
 

@@ -16,7 +16,7 @@ use shared::{
     aws,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
-    jwt::LEEWAY,
+    keys::jwt::LEEWAY,
     services::Services,
 };
 use std::{

@@ -14,13 +14,14 @@ use serde_json::json;
 use shared::{
     aws,
     configuration::Configuration,
-    directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
-    dynamodb::built,
-    error::Error,
-    jwt,
-    keyring::Keyring,
-    password,
-    token_table::{EventChannel, TokenRecord, TokenTable},
+    http::error::Error,
+    keys::{jwt, keyring::Keyring},
+    passwords,
+    tables::{
+        directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
+        dynamodb::built,
+        tokens::{EventChannel, TokenRecord, TokenTable},
+    },
 };
 
 /// The store that the examples use.
@@ -160,7 +161,7 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
         (STORE, REP_EMAIL, REP_PASSWORD, Role::Other("sales_rep".into())),
         (OTHER_STORE, OTHER_ADMIN_EMAIL, ADMIN_PASSWORD, Role::Administrator),
     ] {
-        let password_hash = password::hash(&password.into())?;
+        let password_hash = passwords::hash(&password.into())?;
         let user = BackendUser { email: email.into(), password_hash, role, active: true };
         directory.put_backend_user(store_hash, &user).await?;
     }
@@ -169,7 +170,7 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
     {
         let customer =
             Customer { customer_id, email: email.into(), channels: vec![1], active: true, tokens_valid_after: None };
-        let login = CustomerLogin { customer, password_hash: password::hash(&BUYER_PASSWORD.into())? };
+        let login = CustomerLogin { customer, password_hash: passwords::hash(&BUYER_PASSWORD.into())? };
         directory.put_customer(store_hash, &login).await?;
     }
     let tokens = TokenTable::new(client.clone(), configuration.tokens_table.clone());

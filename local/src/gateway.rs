@@ -20,12 +20,11 @@ use list_backend_tokens::ListBackendTokens;
 use login_customer::LoginCustomer;
 use serde_json::{Map, Value, json};
 use shared::{
+    auth::last_uses::LastUses,
     clock::Clock,
     configuration::Configuration,
-    envelope::ProxyResponse,
-    error::Error,
+    http::{envelope::ProxyResponse, error::Error},
     lambda::{Function, answer},
-    last_uses::LastUses,
     services::Services,
 };
 use std::{error::Error as StdError, io, sync::Arc};

@@ -1,7 +1,7 @@
 //! An HTTP server that can be stopped.
 
 use axum::Router;
-use shared::error::Error;
+use shared::http::error::Error;
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},

@@ -1,6 +1,6 @@
 //! Talking to AWS: time-outs, retries, and what their failures mean.
 
-use crate::error::Error;
+use crate::http::error::Error;
 use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::{

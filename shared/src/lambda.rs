@@ -1,8 +1,12 @@
 //! From a Lambda event to a handler and back.
 
 use crate::{
-    aws, clock::Clock, configuration::Configuration, envelope::ProxyResponse, envelope::Success, error::Error, logging,
-    request::Request, services::Services,
+    aws,
+    clock::Clock,
+    configuration::Configuration,
+    http::{envelope::ProxyResponse, envelope::Success, error::Error, request::Request},
+    logging,
+    services::Services,
 };
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn, tower::util::MapFutureLayer};

@@ -1,19 +1,20 @@
 //! What a function works with, made once at start.
 
 use crate::{
-    caller::{self, Credential, UnconfirmedCaller},
+    auth::{
+        caller::{self, Credential, UnconfirmedCaller},
+        last_uses::LastUses,
+    },
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
-    directory::{Directory, Scope},
-    error::Error,
-    jwt,
-    keyring::Keyring,
-    last_uses::LastUses,
-    login_attempts::{Account, LoginAttempts},
-    password::Passwords,
-    request::Request,
-    secret_cache::SecretCache,
-    token_table::{DELETED, TokenTable},
+    http::{error::Error, request::Request},
+    keys::{jwt, keyring::Keyring, secret_cache::SecretCache},
+    passwords::Passwords,
+    tables::{
+        directory::{Directory, Scope},
+        login_attempts::{Account, LoginAttempts},
+        tokens::{DELETED, TokenTable},
+    },
 };
 use futures_util::future::join_all;
 use serde::Serialize;

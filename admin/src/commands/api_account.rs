@@ -12,9 +12,11 @@ use clap::{Subcommand, ValueEnum};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use shared::{
-    access_token,
-    directory::{API_ACCOUNTS, ApiAccount, Scope},
-    dynamodb::from_item,
+    auth::access_token,
+    tables::{
+        directory::{API_ACCOUNTS, ApiAccount, Scope},
+        dynamodb::from_item,
+    },
 };
 
 /// Digits of the SHA-256 that name an account.

@@ -17,9 +17,11 @@ use clap::{Args, Subcommand};
 use import::ImportArguments;
 use serde_json::{Value, json};
 use shared::{
-    directory::{CUSTOMERS, Customer, CustomerLogin, Store},
-    dynamodb::{number, string},
-    jwt::LEEWAY,
+    keys::jwt::LEEWAY,
+    tables::{
+        directory::{CUSTOMERS, Customer, CustomerLogin, Store},
+        dynamodb::{number, string},
+    },
 };
 
 #[derive(Args)]

@@ -16,9 +16,11 @@ use serde_json::json;
 use shared::{
     aws,
     clock::Clock,
-    error::Error,
-    jwt::{DAY, LEEWAY},
-    keyring::{Keyring, KeyringSecret},
+    http::error::Error,
+    keys::{
+        jwt::{DAY, LEEWAY},
+        keyring::{Keyring, KeyringSecret},
+    },
 };
 
 /// Largest secret, in bytes (Secrets Manager's quota).

@@ -13,10 +13,12 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::{
     aws,
-    dynamodb::{from_item, number},
-    jwt::DAY,
-    keyring::{KeySecret, Keyring, KeyringSecret},
-    secret_cache::RELOAD_AFTER,
+    keys::{
+        jwt::DAY,
+        keyring::{KeySecret, Keyring, KeyringSecret},
+        secret_cache::RELOAD_AFTER,
+    },
+    tables::dynamodb::{from_item, number},
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use shared::directory::{BackendUser, CUSTOMER_EMAILS, Customer, CustomerLogin, STORE, Store, USERS};
+use shared::tables::directory::{BackendUser, CUSTOMER_EMAILS, Customer, CustomerLogin, STORE, Store, USERS};
 
 #[derive(Args)]
 #[command(after_help = "Example:

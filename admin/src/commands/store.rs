@@ -13,9 +13,11 @@ use clap::Subcommand;
 use serde_json::json;
 use shared::{
     aws,
-    directory::{API_ACCOUNTS, CUSTOMER_EMAILS, STORE, STORES, Store, USERS},
-    dynamodb::{Item, built, key},
-    token_table::{BLOCKS, Deletion, TOKENS},
+    tables::{
+        directory::{API_ACCOUNTS, CUSTOMER_EMAILS, STORE, STORES, Store, USERS},
+        dynamodb::{Item, built, key},
+        tokens::{BLOCKS, Deletion, TOKENS},
+    },
 };
 use std::{collections::HashMap, time::Duration};
 
@@ -190,10 +192,10 @@ pub async fn empty(tool: &Tool, hash: &str) -> Result<(), Failure> {
 async fn revoke_tokens(tool: &Tool, hash: &str) -> Result<(), Failure> {
     let tokens_table = &tool.stack.configuration().tokens_table;
     let mut tokens = tool.stack.items(tokens_table, hash, TOKENS);
-    while let Some(token) = tokens.next_as::<shared::token_table::TokenRecord>().await? {
+    while let Some(token) = tokens.next_as::<shared::tables::tokens::TokenRecord>().await? {
         let deletion = Deletion { id: token.id, name: None, email: None };
         match tool.stack.services.tokens.revoke(hash, &deletion).await {
-            Ok(()) | Err(shared::error::Error::NoSuchToken) => {}
+            Ok(()) | Err(shared::http::error::Error::NoSuchToken) => {}
             Err(error) => return Err(error.into()),
         }
     }

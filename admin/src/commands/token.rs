@@ -12,13 +12,14 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::{
-    access_token,
-    directory::STORES,
-    dynamodb::email_key,
-    error::Error,
-    jwt::{self, SERVER, STOREFRONT},
-    storefront_token,
-    token_table::{Deletion, EventChannel, TOKENS, TokenRecord},
+    auth::{access_token, storefront_token},
+    http::error::Error,
+    keys::jwt::{self, SERVER, STOREFRONT},
+    tables::{
+        directory::STORES,
+        dynamodb::email_key,
+        tokens::{Deletion, EventChannel, TOKENS, TokenRecord},
+    },
 };
 use std::io::{self, Read};
 

@@ -13,10 +13,10 @@ use crate::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use shared::{
+use shared::tables::{
     directory::{BackendUser, Role, USERS},
     dynamodb::{email_key, string},
-    token_table::{TOKENS, TokenRecord},
+    tokens::{TOKENS, TokenRecord},
 };
 
 /// What a backend user may do.

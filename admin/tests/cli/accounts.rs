@@ -3,7 +3,7 @@
 use crate::support::{OTHER_PASSWORD, PASSWORD, TestStack};
 use local::demo;
 use serde_json::{Value, json};
-use shared::jwt::LEEWAY;
+use shared::keys::jwt::LEEWAY;
 use std::time::Duration;
 
 const STORE: [&str; 2] = ["--store", demo::STORE];

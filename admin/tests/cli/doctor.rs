@@ -2,7 +2,7 @@
 
 use crate::support::{Ended, TestStack, command_at, run};
 use serde_json::Value;
-use shared::{clock::Clock, directory::Store};
+use shared::{clock::Clock, tables::directory::Store};
 
 /// What stands beside the one thing that is bad.
 #[track_caller]

@@ -7,9 +7,11 @@ use crate::{
 use local::demo;
 use serde_json::{Value, json};
 use shared::{
-    directory::{CUSTOMER_EMAILS, CUSTOMERS, Customer, CustomerLogin, STORE, Store},
-    dynamodb::key,
-    password,
+    passwords,
+    tables::{
+        directory::{CUSTOMER_EMAILS, CUSTOMERS, Customer, CustomerLogin, STORE, Store},
+        dynamodb::key,
+    },
 };
 use std::{
     fmt::Write,
@@ -21,7 +23,7 @@ use tempfile::TempDir;
 
 /// Password of imported customers.
 const PASSWORD: &str = "a password that tests import";
-static HASH: LazyLock<String> = LazyLock::new(|| password::hash(&PASSWORD.into()).unwrap());
+static HASH: LazyLock<String> = LazyLock::new(|| passwords::hash(&PASSWORD.into()).unwrap());
 
 /// A file to import.
 struct Csv {

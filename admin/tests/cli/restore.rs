@@ -3,7 +3,7 @@
 use crate::support::TestStack;
 use local::demo;
 use serde_json::json;
-use shared::directory::Customer;
+use shared::tables::directory::Customer;
 
 /// A copy of the directory, as DynamoDB's point-in-time recovery makes one.
 async fn restored_table(stack: &TestStack) {

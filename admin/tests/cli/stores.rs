@@ -6,7 +6,7 @@ use crate::{
 };
 use local::demo;
 use serde_json::{Value, json};
-use shared::{directory::STORE, dynamodb::key};
+use shared::tables::{directory::STORE, dynamodb::key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_added_shown_changed_and_removed() {

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
-    directory::{Customer, CustomerLogin, Directory},
-    dynamodb::{from_item, string},
+    tables::{
+        directory::{Customer, CustomerLogin, Directory},
+        dynamodb::{from_item, string},
+    },
 };
 use std::{
     io::{Read, Write},

@@ -3,14 +3,16 @@
 use secrecy::SecretString;
 use serde_json::json;
 use shared::{
-    envelope::Success,
-    error::Error,
-    fields::{email, password, text},
-    jwt,
+    http::{
+        envelope::Success,
+        error::Error,
+        fields::{email, password, text},
+        request::Request,
+    },
+    keys::jwt,
     lambda::Function,
-    request::Request,
     services::Services,
-    token_table::{EventChannel, TokenRecord},
+    tables::tokens::{EventChannel, TokenRecord},
 };
 
 /// The endpoint.

@@ -2,14 +2,15 @@
 
 use serde_json::json;
 use shared::{
-    directory::Scope,
-    envelope::Success,
-    error::Error,
-    fields::{email, positive_integer, text},
+    http::{
+        envelope::Success,
+        error::Error,
+        fields::{email, positive_integer, text},
+        request::Request,
+    },
     lambda::Function,
-    request::Request,
     services::Services,
-    token_table::Deletion,
+    tables::{directory::Scope, tokens::Deletion},
 };
 
 /// The endpoint.

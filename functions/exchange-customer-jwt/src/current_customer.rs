@@ -4,7 +4,7 @@
 
 use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, de::IgnoredAny};
-use shared::{
+use shared::keys::{
     jwt::{DAY, check_times, verify},
     keyring::MIN_KEY_BYTES,
 };

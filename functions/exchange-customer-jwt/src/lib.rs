@@ -5,15 +5,19 @@ mod current_customer;
 use current_customer::{App, CurrentCustomer};
 use serde_json::json;
 use shared::{
-    directory::DEFAULT_CHANNEL,
-    envelope::Success,
-    error::Error,
-    fields::{invalid_field, positive_integer, text},
-    jwt::{DAY, DB, STOREFRONT, StorefrontClaims, WRONG_SIGNATURE},
+    http::{
+        envelope::Success,
+        error::Error,
+        fields::{invalid_field, positive_integer, text},
+        request::Request,
+    },
+    keys::{
+        jwt::{DAY, DB, STOREFRONT, StorefrontClaims, WRONG_SIGNATURE},
+        secret_cache::SecretCache,
+    },
     lambda::Function,
-    request::Request,
-    secret_cache::SecretCache,
     services::Services,
+    tables::directory::DEFAULT_CHANNEL,
 };
 
 /// Longest JWT, in characters: more than API Gateway lets through in a query.

@@ -2,14 +2,16 @@
 
 use serde_json::json;
 use shared::{
-    directory::{DEFAULT_CHANNEL, Scope},
-    envelope::Success,
-    error::Error,
-    fields::{iso8601, positive_integer, text},
-    jwt::{DAY, DB, LEEWAY, STOREFRONT, StorefrontClaims},
+    http::{
+        envelope::Success,
+        error::Error,
+        fields::{iso8601, positive_integer, text},
+        request::Request,
+    },
+    keys::jwt::{DAY, DB, LEEWAY, STOREFRONT, StorefrontClaims},
     lambda::Function,
-    request::Request,
     services::Services,
+    tables::directory::{DEFAULT_CHANNEL, Scope},
 };
 
 /// Longest customer access token, in characters; it is not looked into.

@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 use shared::{
-    directory::Scope,
-    envelope::{Pagination, Success},
-    error::Error,
-    fields::saturating_count,
-    jwt,
-    keyring::Keyring,
+    http::{
+        envelope::{Pagination, Success},
+        error::Error,
+        fields::saturating_count,
+        request::Request,
+    },
+    keys::{jwt, keyring::Keyring},
     lambda::Function,
-    request::Request,
     services::Services,
-    token_table::{TokenRecord, total},
+    tables::{
+        directory::Scope,
+        tokens::{TokenRecord, total},
+    },
 };
 
 const DEFAULT_LIMIT: u64 = 10;

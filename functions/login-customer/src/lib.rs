@@ -3,12 +3,14 @@
 use secrecy::SecretString;
 use serde_json::json;
 use shared::{
-    envelope::Success,
-    error::Error,
-    fields::{email, password, positive_integer, text},
-    jwt::{CustomerLoginClaims, DAY, DB, STOREFRONT},
+    http::{
+        envelope::Success,
+        error::Error,
+        fields::{email, password, positive_integer, text},
+        request::Request,
+    },
+    keys::jwt::{CustomerLoginClaims, DAY, DB, STOREFRONT},
     lambda::Function,
-    request::Request,
     services::Services,
 };
 

@@ -13,9 +13,11 @@ use serde::Deserialize;
 use shared::{
     aws,
     clock::Clock,
-    error::Error,
-    keyring::{KeySecret, Keyring, KeyringSecret},
-    secret_cache::RELOAD_AFTER,
+    http::error::Error,
+    keys::{
+        keyring::{KeySecret, Keyring, KeyringSecret},
+        secret_cache::RELOAD_AFTER,
+    },
 };
 
 /// Seconds until a new key signs. A function that is warm when the rotation ends knows it after [`RELOAD_AFTER`], which

@@ -14,7 +14,7 @@ use rotate_signing_key::{Event, RotateSigningKey, Step};
 use serde_json::json;
 use shared::{
     clock::Clock,
-    keyring::{Keyring, KeyringSecret},
+    keys::keyring::{Keyring, KeyringSecret},
 };
 use std::{
     env,

@@ -9,7 +9,7 @@ use crate::{
 use futures_util::future::join_all;
 use local::demo;
 use serde_json::json;
-use shared::directory::Scope;
+use shared::tables::directory::Scope;
 
 const READ_ONLY: &str = "The API account may only list tokens: its scope is read, and this needs modify.";
 

@@ -7,7 +7,7 @@ use crate::{
 use futures_util::future::join_all;
 use local::{demo, server};
 use serde_json::json;
-use shared::directory::Scope;
+use shared::tables::directory::Scope;
 use std::time::{Duration, Instant};
 
 fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {

@@ -8,11 +8,11 @@ use aws_sdk_dynamodb::Client;
 use local::{aws, demo};
 use serde_json::{Value, json};
 use shared::{
-    caller::{Credential, UnconfirmedCaller},
-    directory::Scope,
-    dynamodb,
-    last_uses::{INTERVAL, LastUses},
-    token_table::TokenTable,
+    auth::{
+        caller::{Credential, UnconfirmedCaller},
+        last_uses::{INTERVAL, LastUses},
+    },
+    tables::{directory::Scope, dynamodb, tokens::TokenTable},
 };
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use local::demo;
 use serde_json::{Value, json};
-use shared::directory::Scope;
+use shared::tables::directory::Scope;
 
 #[tokio::test]
 async fn lines_tell_causes_and_no_secret() {

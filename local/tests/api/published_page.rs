@@ -4,8 +4,8 @@ use crate::support::{Setup, TestStack, decode};
 use local::demo;
 use serde_json::json;
 use shared::{
-    directory::{Customer, CustomerLogin},
-    password,
+    passwords,
+    tables::directory::{Customer, CustomerLogin},
 };
 
 const CUSTOMER_LOGIN: &str = r#"{
@@ -76,7 +76,7 @@ async fn get_storefront_auth_token_with_credentials() {
         active: true,
         tokens_valid_after: None,
     };
-    let login = CustomerLogin { customer, password_hash: password::hash(&"test12345".into()).unwrap() };
+    let login = CustomerLogin { customer, password_hash: passwords::hash(&"test12345".into()).unwrap() };
     stack.directory().put_customer("string", &login).await.unwrap();
     let call = || stack.request("POST", "/auth/customers").body("application/json", CUSTOMER_LOGIN);
     assert_eq!(call().token(&stack.demo_token).send().await.status, 403);

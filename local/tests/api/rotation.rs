@@ -6,7 +6,7 @@ use crate::{
 };
 use local::demo;
 use serde_json::{Value, json};
-use shared::secret_cache::RELOAD_AFTER;
+use shared::keys::secret_cache::RELOAD_AFTER;
 
 fn demo_key() -> Value {
     let configuration = Setup::default().configuration;

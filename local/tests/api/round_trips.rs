@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use local::{demo, server};
 use serde_json::json;
-use shared::directory::Scope;
+use shared::tables::directory::Scope;
 use std::{
     sync::{Arc, Mutex},
     time::Instant,

@@ -6,12 +6,14 @@ use jsonwebtoken::{Algorithm, Header};
 use local::demo;
 use serde_json::{Value, json};
 use shared::{
-    directory::{Customer, CustomerLogin, STORE, Store},
-    dynamodb,
-    error::Error,
-    jwt::{DAY, StorefrontTokenClaims},
+    auth::storefront_token,
+    http::error::Error,
+    keys::jwt::{DAY, StorefrontTokenClaims},
     services::Services,
-    storefront_token,
+    tables::{
+        directory::{Customer, CustomerLogin, STORE, Store},
+        dynamodb,
+    },
 };
 
 /// A stranger is a customer whom only the platform knows.

@@ -8,12 +8,15 @@ use local::{Options, Stack, aws, demo, gateway, server};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::{
-    access_token,
+    auth::access_token,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
-    directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, Scope, api_account_key},
-    dynamodb, password,
-    token_table::TokenTable,
+    passwords,
+    tables::{
+        directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, Scope, api_account_key},
+        dynamodb,
+        tokens::TokenTable,
+    },
 };
 use std::{
     any::Any,
@@ -34,7 +37,7 @@ pub const NOW: u64 = 1_800_000_000;
 
 /// Password of the users and customers that tests add.
 pub const PASSWORD: &str = "a password that tests add";
-static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| password::hash(&PASSWORD.into()).unwrap());
+static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| passwords::hash(&PASSWORD.into()).unwrap());
 
 /// Everything that was logged by any test so far.
 pub static LOG: LazyLock<Log> = LazyLock::new(|| {

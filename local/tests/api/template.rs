@@ -9,7 +9,10 @@ use local::{
     gateway::{PREFIXES, ROUTES},
 };
 use serde_json::{Value, json};
-use shared::{directory::Scope, envelope::ProxyResponse, error::Error};
+use shared::{
+    http::{envelope::ProxyResponse, error::Error},
+    tables::directory::Scope,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use yaml_rust2::{Yaml, YamlLoader};
 

@@ -4,7 +4,7 @@ use crate::{
     Tool,
     failure::{Failure, Kind},
 };
-use shared::directory::{CUSTOMERS, Customer};
+use shared::tables::directory::{CUSTOMERS, Customer};
 use std::io;
 
 pub async fn run(tool: &Tool, store: &str) -> Result<(), Failure> {

@@ -22,7 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use records::Records;
 use row::{Columns, Row, Secret};
 use serde_json::json;
-use shared::{
+use shared::tables::{
     directory::{Customer, CustomerLogin, Store},
     dynamodb::email_key,
 };

@@ -14,9 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::{
-    access_token,
-    directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Scope, Store},
-    keyring::MIN_KEY_BYTES,
+    auth::access_token,
+    keys::keyring::MIN_KEY_BYTES,
+    tables::directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Scope, Store},
 };
 use std::time::Duration;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};

@@ -6,9 +6,11 @@ use futures_util::future::join_all;
 use local::demo;
 use serde_json::{Value, json};
 use shared::{
-    directory::{BackendUser, Role},
-    error::Error,
-    token_table::{Counter, EventChannel, TokenRecord, TokenTable},
+    http::error::Error,
+    tables::{
+        directory::{BackendUser, Role},
+        tokens::{Counter, EventChannel, TokenRecord, TokenTable},
+    },
 };
 use std::collections::BTreeSet;
 

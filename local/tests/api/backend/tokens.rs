@@ -3,7 +3,7 @@
 use crate::support::{NOW, TestStack};
 use local::demo;
 use serde_json::{Value, json};
-use shared::token_table::{EventChannel, TokenRecord};
+use shared::tables::tokens::{EventChannel, TokenRecord};
 
 fn ids(body: &Value) -> Vec<u64> {
     body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()

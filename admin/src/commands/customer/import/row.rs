@@ -8,8 +8,8 @@ use crate::{
 use csv::StringRecord;
 use secrecy::SecretString;
 use shared::{
-    directory::{Store, customer_email_key, customer_key},
-    password::{check_hash, costs_the_same},
+    passwords::{check_hash, costs_the_same},
+    tables::directory::{Store, customer_email_key, customer_key},
 };
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! The one shape of every answer.
 
-use crate::{error::Error, fields::FieldErrors};
+use crate::http::{error::Error, fields::FieldErrors};
 use serde::Serialize;
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeMap};

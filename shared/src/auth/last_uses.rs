@@ -1,9 +1,9 @@
 //! When tokens and API accounts were last used: noted with the request, written after its answer.
 
 use crate::{
-    caller::{Credential, UnconfirmedCaller},
+    auth::caller::{Credential, UnconfirmedCaller},
     clock::Clock,
-    token_table::TokenTable,
+    tables::tokens::TokenTable,
 };
 use std::{
     collections::HashMap,

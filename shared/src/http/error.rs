@@ -1,6 +1,6 @@
 //! Everything that can go wrong, and what a caller is told of it.
 
-use crate::fields::FieldErrors;
+use crate::http::fields::FieldErrors;
 use std::borrow::Cow;
 
 /// Seconds after which a caller may try again when a part of ours did not answer.

@@ -4,7 +4,7 @@
 //! host, refuses the whole event for one odd header, and keeps only one of several headers of the same name, so that a
 //! repeated `authToken` could not be told from a single one.
 
-use crate::{error::Error, fields::Fields};
+use crate::http::{error::Error, fields::Fields};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -5,15 +5,17 @@
 //! The block counts make a page cost the same at any depth: they tell in which block it starts.
 
 use crate::{
+    auth::caller::{Credential, UnconfirmedCaller},
     aws,
-    caller::{Credential, UnconfirmedCaller},
-    directory::{Directory, api_account_key},
-    dynamodb::{
-        CONFLICT_RETRIES, Item, Outcome, built, email_key, from_item, get, key, number, step_aside, string, to_item,
-        transact, was_refused,
+    http::error::Error,
+    keys::jwt::{DB, SERVER, ServerClaims},
+    tables::{
+        directory::{Directory, api_account_key},
+        dynamodb::{
+            CONFLICT_RETRIES, Item, Outcome, built, email_key, from_item, get, key, number, step_aside, string,
+            to_item, transact, was_refused,
+        },
     },
-    error::Error,
-    jwt::{DB, SERVER, ServerClaims},
 };
 use aws_sdk_dynamodb::{
     Client,

@@ -3,8 +3,8 @@
 use crate::{
     aws,
     clock::Clock,
-    dynamodb::{Item, email_key, from_item, number, string},
-    error::Error,
+    http::error::Error,
+    tables::dynamodb::{Item, email_key, from_item, number, string},
 };
 use aws_sdk_dynamodb::{
     Client,

@@ -1,6 +1,6 @@
 //! What the three tables have in common: keys, and items to and from Rust.
 
-use crate::{aws, error::Error};
+use crate::{aws, http::error::Error};
 use aws_sdk_dynamodb::{
     Client,
     error::BuildError,

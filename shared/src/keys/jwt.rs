@@ -3,7 +3,7 @@
 //! Verification states everything (RFC 8725): the algorithm is HS256, the key is the one of our own ring that the header
 //! names, and the claims are required by their types, because the library lets a missing `aud` pass.
 
-use crate::keyring::{Key, Keyring};
+use crate::keys::keyring::{Key, Keyring};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::HashSet;
@@ -162,7 +162,7 @@ impl StorefrontTokenClaims {
     }
 }
 
-/// Verifies a storefront token, except that it has not been revoked: that is [`crate::storefront_token::verify`].
+/// Verifies a storefront token, except that it has not been revoked: that is [`crate::auth::storefront_token::verify`].
 ///
 /// # Errors
 /// Says why the token is not accepted.

@@ -1,8 +1,8 @@
 //! Whether a storefront token is good now.
 
 use crate::{
-    error::Error,
-    jwt::{self, StorefrontTokenClaims},
+    http::error::Error,
+    keys::jwt::{self, StorefrontTokenClaims},
     services::Services,
 };
 

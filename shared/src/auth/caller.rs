@@ -1,6 +1,12 @@
 //! Who is calling.
 
-use crate::{access_token, directory::Scope, error::Error, jwt, request::Request, services::Services};
+use crate::{
+    auth::access_token,
+    http::{error::Error, request::Request},
+    keys::jwt,
+    services::Services,
+    tables::directory::Scope,
+};
 
 /// Longest store hash, in characters, as in bodies.
 const MAX_STORE_HASH: usize = 64;

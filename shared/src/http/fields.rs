@@ -3,7 +3,7 @@
 //! Liberal where real clients need it: an integer may come as a string, `null` counts as absent, unknown fields are
 //! ignored.
 
-use crate::error::Error;
+use crate::http::error::Error;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! Password hashing with argon2id.
 
-use crate::error::Error;
+use crate::http::error::Error;
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::{

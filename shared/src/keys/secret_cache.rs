@@ -1,6 +1,6 @@
 //! A secret of Secrets Manager, parsed and kept for a while.
 
-use crate::{aws, clock::Clock, error::Error};
+use crate::{aws, clock::Clock, http::error::Error};
 use aws_sdk_secretsmanager::Client;
 use std::sync::Arc;
 use tokio::sync::Mutex;

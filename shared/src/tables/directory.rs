@@ -4,10 +4,10 @@
 //! by id without; they are written in one transaction. A store has two as well, its own and one in the list of all stores.
 
 use crate::{
+    auth::caller::UnconfirmedCaller,
     aws,
-    caller::UnconfirmedCaller,
-    dynamodb::{built, email_key, get, key, string, to_item},
-    error::Error,
+    http::error::Error,
+    tables::dynamodb::{built, email_key, get, key, string, to_item},
 };
 use aws_sdk_dynamodb::{
     Client,

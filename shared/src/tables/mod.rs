@@ -1,0 +1,6 @@
+//! What is kept in DynamoDB.
+
+pub mod directory;
+pub mod dynamodb;
+pub mod login_attempts;
+pub mod tokens;
