@@ -7,7 +7,6 @@
 pub mod aws;
 pub mod demo;
 pub mod gateway;
-pub mod runtime_api;
 pub mod secrets_manager;
 pub mod server;
 

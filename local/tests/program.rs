@@ -1,0 +1,155 @@
+//! `cargo run` as a person at a terminal sees it.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+use aws_sdk_secretsmanager::Client;
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tests::{admin_login, decode, rotated_keyring};
+
+struct Program {
+    child: Child,
+    greeting: String,
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Program {
+    /// Starts it on free ports, and reads what it says until it is ready.
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = command(&[&["--port", "0", "--aws-port", "0"], arguments].concat()).spawn().unwrap();
+        let mut greeting = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        while !greeting.contains("Ctrl-C") {
+            assert_ne!(output.read_line(&mut greeting).unwrap(), 0, "it ended with {greeting}");
+        }
+        // The log follows on the same stream, and must not block for want of a reader.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        Self { child, greeting }
+    }
+
+    fn commands(&self) -> String {
+        self.greeting.split("Try it").nth(1).unwrap().split("Ctrl-C").next().unwrap().into()
+    }
+
+    fn token(&self) -> String {
+        self.commands().split("TOKEN=").nth(1).unwrap().lines().next().unwrap().into()
+    }
+
+    /// The address that follows a word in what it says.
+    fn url(&self, after: &str) -> String {
+        self.greeting.split(after).nth(1).unwrap().split_whitespace().next().unwrap().into()
+    }
+
+    fn stop(&mut self, signal: &str) -> i32 {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let patience = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < patience {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not stop");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_commands_that_it_prints_work_when_pasted() {
+    let program = Program::start(&[]);
+    let script = program.commands().replace("curl ", "curl -sS -w '\\n%{http_code}\\n' ");
+    let output = Command::new("sh").args(["-e", "-c", &script]).output().expect("this test needs curl");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().filter(|line| *line == "200").count(), 5, "{text}");
+    assert_eq!(script.matches("curl ").count(), 5);
+}
+
+#[test]
+fn it_stops_cleanly() {
+    for signal in ["-INT", "-TERM"] {
+        assert_eq!(Program::start(&[]).stop(signal), 0, "{signal}");
+    }
+}
+
+#[test]
+fn the_demo_token_is_the_same_at_every_start() {
+    assert_eq!(Program::start(&[]).token(), Program::start(&[]).token());
+}
+
+#[tokio::test]
+async fn data_and_secrets_are_kept_where_a_folder_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("new");
+    let arguments = ["--data", folder.to_str().unwrap()];
+    let http = reqwest::Client::new();
+    let listed_tokens = async |program: &Program, token: &str| {
+        let request = http.get(format!("{}/backend/tokens", program.url("API"))).header("authToken", token);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["data"].as_array().unwrap().iter().map(|entry| entry["token"].clone()).collect::<Vec<_>>()
+    };
+    let mut program = Program::start(&arguments);
+    let secrets = Client::new(&local::aws::sdk_config(&program.url("Secrets Manager")).await);
+    let keyring = secrets.put_secret_value().secret_id("keyring").secret_string(rotated_keyring().to_string());
+    keyring.send().await.unwrap();
+    let body = admin_login("kept").to_string();
+    let request = http.post(format!("{}/auth/backend", program.url("API"))).header("Content-Type", "application/json");
+    let created: Value = request.body(body).send().await.unwrap().json().await.unwrap();
+    let token = created["data"][0]["token"].as_str().unwrap();
+    assert_eq!(decode(token).0["kid"], "new");
+    program.stop("-INT");
+    let program = Program::start(&arguments);
+    for caller in [&program.token(), token] {
+        assert_eq!(listed_tokens(&program, caller).await, [program.token().as_str(), token]);
+    }
+}
+
+fn fails_with_one_line(arguments: &[&str], says: &str) {
+    let mut child = command(arguments).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut error = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains(says), "{error}");
+}
+
+#[test]
+fn a_busy_port_is_one_clear_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    fails_with_one_line(&["--port", &port, "--aws-port", "0"], "choose another with --port");
+    fails_with_one_line(&["--port", "0", "--aws-port", &port], "choose another with --aws-host or --aws-port");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_one_clear_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let inside_a_file: &Path = &file.path().join("data");
+    let arguments = ["--port", "0", "--aws-port", "0", "--data", inside_a_file.to_str().unwrap()];
+    fails_with_one_line(&arguments, "choose another folder with --data");
+    let occupied = tempfile::tempdir().unwrap();
+    std::fs::create_dir(occupied.path().join("dynamodb.sqlite")).unwrap();
+    let arguments = ["--port", "0", "--aws-port", "0", "--data", occupied.path().to_str().unwrap()];
+    fails_with_one_line(&arguments, "choose another folder with --data");
+    let broken = tempfile::tempdir().unwrap();
+    std::fs::write(broken.path().join("secrets.json"), "[").unwrap();
+    let arguments = ["--port", "0", "--aws-port", "0", "--data", broken.path().to_str().unwrap()];
+    fails_with_one_line(&arguments, "secrets.json: broken at line 1");
+}

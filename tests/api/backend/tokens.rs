@@ -1,0 +1,141 @@
+//! `GET /backend/tokens`.
+
+use local::demo;
+use serde_json::{Value, json};
+use shared::tables::tokens::{EventChannel, TokenRecord};
+use tests::{NOW, TestStack, admin_login, with};
+
+fn ids(body: &Value) -> Vec<u64> {
+    body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
+}
+
+/// What is kept of a token of the demo administrator; its id is given when it is put into the table.
+pub fn record(name: impl Into<String>) -> TokenRecord {
+    TokenRecord {
+        id: 0,
+        name: name.into(),
+        email: demo::ADMIN_EMAIL.into(),
+        event_channel: EventChannel::Api,
+        kid: "demo".into(),
+        iat: NOW,
+        nbf: None,
+        exp: None,
+        last_used_at: None,
+    }
+}
+
+pub async fn fill(stack: &TestStack, count: u64) {
+    let table = stack.tokens();
+    let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
+    let maker = stack.directory().backend_user_check(demo::STORE, &admin).unwrap();
+    for n in 0..count {
+        let counter = table.counter(demo::STORE).await.unwrap();
+        table.create(demo::STORE, record(format!("token {n}")), counter, u64::MAX, &maker).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn lists_the_very_strings_that_were_issued() {
+    let stack = TestStack::start().await;
+    let token = stack.create_token("mine").await;
+    let answer = stack.list(&token, "").await;
+    assert_eq!(
+        answer.body,
+        json!({
+            "code": 200,
+            "data": [
+                {
+                    "id": 1, "name": "demo", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
+                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null,
+                },
+                {
+                    "id": 2, "name": "mine", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
+                    "token": token, "eventChannel": "api", "lastUsedAt": null,
+                },
+            ],
+            "meta": {"message": "SUCCESS", "pagination": {"totalCount": 2, "offset": 0, "limit": 10}},
+        })
+    );
+}
+
+#[tokio::test]
+async fn lists_tokens_with_begin_and_end_as_issued() {
+    let stack = TestStack::start().await;
+    let body = with(with(admin_login("bounded"), "beginAt", 7), "endAt", NOW + 7);
+    let issued = stack.post("/auth/backend", &body).send().await;
+    let listed = stack.list(&stack.demo_token, "?offset=1").await;
+    assert_eq!(listed.body["data"][0]["token"], issued.body["data"][0]["token"]);
+}
+
+#[tokio::test]
+async fn pages_a_thousand_tokens_with_gaps() {
+    let stack = TestStack::start().await;
+    fill(&stack, 1010).await;
+    for id in (2..=1011).step_by(101) {
+        assert_eq!(stack.delete(&json!({"id": id})).token(&stack.demo_token).send().await.status, 200);
+    }
+    let mut all = Vec::new();
+    while (all.len() as u64) < 1001 {
+        let answer = stack.list(&stack.demo_token, &format!("?limit=250&offset={}", all.len())).await;
+        assert_eq!(answer.total_count(), 1001);
+        all.extend(ids(&answer.body));
+    }
+    let expected: Vec<u64> = (1..=1011).filter(|id| *id == 1 || (id - 2) % 101 != 0).collect();
+    assert_eq!(all, expected);
+    for (query, first, count) in [
+        ("", Some(1), 10),
+        ("?limit=1", Some(1), 1),
+        ("?limit=1&offset=1000", Some(1011), 1),
+        ("?limit=250&offset=1000", Some(1011), 1),
+        ("?limit=250&offset=0", Some(1), 250),
+        ("?limit=10&offset=1001", None, 0),
+        ("?offset=5000", None, 0),
+        ("?offset=18446744073709551615", None, 0),
+        ("?offset=99999999999999999999999999999999999999999999", None, 0),
+        ("?limit=3&offset=255", Some(expected[255]), 3),
+        ("?limit=3&offset=512", Some(expected[512]), 3),
+    ] {
+        let answer = stack.list(&stack.demo_token, query).await;
+        let ids = ids(&answer.body);
+        assert_eq!((ids.first().copied(), ids.len()), (first, count), "{query}");
+        assert_eq!(answer.total_count(), 1001, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn limit_and_offset_have_edges() {
+    let stack = TestStack::start().await;
+    let token = stack.demo_token.clone();
+    for (query, fields) in [
+        ("?limit=0", ["limit"].as_slice()),
+        ("?limit=-1", &["limit"]),
+        ("?limit=", &["limit"]),
+        ("?limit=ten", &["limit"]),
+        ("?limit=1.5", &["limit"]),
+        ("?limit=1&limit=2", &["limit"]),
+        ("?offset=-1", &["offset"]),
+        ("?offset=x", &["offset"]),
+        ("?limit=0&offset=x", &["limit", "offset"]),
+        ("?limit=999&offset=x", &["offset"]),
+    ] {
+        stack.list(&token, query).await.refuses_fields(fields);
+    }
+    for query in ["?limit=251", "?limit=99999999999999999999999999999999999999999999"] {
+        stack.list(&token, query).await.is_error(413, "Request Entity Too Large", "limit: must not be over 250.");
+    }
+    for query in ["?limit=250", "?limit=1&unknown=x&unknown=y", "?limit=2&limit=2", "?limit=007&offset=0"] {
+        assert_eq!(stack.list(&token, query).await.status, 200, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn stores_never_see_each_others_tokens() {
+    let stack = TestStack::start().await;
+    let other = stack.other_store_token().await;
+    let mine = stack.create_token("mine").await;
+    let listed = stack.list(&other, "?limit=250").await;
+    assert_eq!(listed.total_count(), 1);
+    assert_eq!(listed.body["data"][0]["storeHash"], demo::OTHER_STORE);
+    assert_eq!(listed.body["data"][0]["token"], other);
+    assert!(!stack.list(&mine, "").await.body.to_string().contains(&other));
+}

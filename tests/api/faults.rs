@@ -1,0 +1,152 @@
+//! What callers get while the database or the secret store is down.
+
+use futures_util::future::join_all;
+use local::{demo, server};
+use serde_json::json;
+use shared::tables::directory::Scope;
+use std::time::{Duration, Instant};
+use tests::{
+    Call, Fate, NOW, Request, Service, TestStack, admin_login, behind_proxy, buyer_login, current_customer,
+    platform_jwt,
+};
+
+fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
+    [
+        ("create", stack.post("/auth/backend", &admin_login("n"))),
+        ("delete", stack.delete(&json!({"id": 1}))),
+        ("list", stack.get("/backend/tokens")),
+        ("exchange", stack.exchange(&platform_jwt(&current_customer(NOW)))),
+        ("login", stack.post("/auth/customers", &buyer_login())),
+        ("issue", stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID}))),
+    ]
+}
+
+/// What can be wrong with an AWS service.
+fn faults() -> [Fate; 4] {
+    [Fate::CutOff, Fate::error("ThrottlingException"), Fate::internal_error(), Fate::Unanswered]
+}
+
+/// Calls every endpoint, and checks that `affected` answer 503 in time.
+async fn are_unavailable(stack: &TestStack, what: &str, affected: &[&str]) {
+    let token = stack.demo_token.clone();
+    let answers = calls(stack).into_iter().filter(|(name, _)| affected.contains(name)).map(|(name, call)| {
+        let call = call.token(&token);
+        async move {
+            let started = Instant::now();
+            let answer = call.send().await;
+            assert_eq!((answer.status, answer.retry_after), (503, Some(5)), "{what} {name}: {}", answer.body);
+            assert_eq!(answer.body["meta"]["message"], "Service Unavailable");
+            assert!(!answer.body.to_string().contains("eyJ"), "{what} {name}: {}", answer.body);
+            assert!(started.elapsed() < Duration::from_secs(10), "{what} {name} took {:?}", started.elapsed());
+        }
+    });
+    join_all(answers).await;
+}
+
+const ALL: [&str; 6] = ["create", "delete", "list", "exchange", "login", "issue"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_every_endpoint_is_unavailable_and_nothing_changes() {
+    let (direct, stack, proxy) = behind_proxy().await;
+    for fault in faults() {
+        proxy.fault_of(Service::DynamoDb, fault.clone());
+        are_unavailable(&stack, &format!("database {fault:?}"), &ALL).await;
+        are_unavailable(&direct.fresh_functions(&proxy.url).await, &format!("cold, database {fault:?}"), &ALL).await;
+    }
+    proxy.forward_all();
+    assert_eq!(direct.total_count().await, 1);
+    assert_eq!(stack.list(&stack.demo_token, "").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_secret_store_a_cold_function_is_unavailable_and_nothing_changes() {
+    let (direct, _, proxy) = behind_proxy().await;
+    for fault in faults() {
+        proxy.fault_of(Service::SecretsManager, fault.clone());
+        are_unavailable(&direct.fresh_functions(&proxy.url).await, &format!("secrets {fault:?}"), &ALL).await;
+    }
+    assert_eq!(direct.total_count().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_needs_the_database_always_and_the_secret_store_only_where_tokens_are_signed() {
+    let (direct, _, proxy) = behind_proxy().await;
+    let account = direct.add_api_account(demo::STORE, Scope::Modify).await;
+    for (broken, delete) in [(Service::DynamoDb, 503), (Service::SecretsManager, 200)] {
+        proxy.fault_of(broken, Fate::internal_error());
+        for (name, call) in calls(&direct.fresh_functions(&proxy.url).await) {
+            let answer = call.account(&account).send().await;
+            assert_eq!(answer.status, if name == "delete" { delete } else { 503 }, "{name}: {}", answer.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_listens_where_aws_should_be() {
+    let direct = TestStack::start().await;
+    let free = server::bind(0, "").await.unwrap().local_addr().unwrap();
+    are_unavailable(&direct.fresh_functions(&format!("http://{free}")).await, "no listener", &ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warm_functions_outlast_the_secret_store() {
+    let (_, stack, proxy) = behind_proxy().await;
+    let succeed = async || {
+        for (name, call) in calls(&stack).into_iter().filter(|(name, _)| *name != "delete") {
+            let answer = call.token(&stack.demo_token).send().await;
+            assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+        }
+    };
+    succeed().await;
+    proxy.fault_of(Service::SecretsManager, Fate::CutOff);
+    // The current-customer JWT is good for 15 minutes.
+    for seconds in [301, 301] {
+        stack.clock.advance(seconds);
+        succeed().await;
+    }
+    let forged = stack.get("/backend/tokens").token("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAA");
+    forged.send().await.is_invalid_token();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_others_keep_crossing_are_unavailable() {
+    let (direct, stack, proxy) = behind_proxy().await;
+    proxy.rule(|request| match request.operation {
+        "TransactWriteItems" => request.cancelled("TransactionConflict"),
+        _ => Fate::Forwarded,
+    });
+    are_unavailable(&stack, "conflict", &["create", "delete"]).await;
+    proxy.forward_all();
+    assert_eq!(direct.total_count().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_crossed_three_times_still_succeeds() {
+    let (direct, stack, proxy) = behind_proxy().await;
+    let conflicts = |request: &Request<'_>| match (request.operation, request.earlier) {
+        ("TransactWriteItems", 0..3) => request.cancelled("TransactionConflict"),
+        _ => Fate::Forwarded,
+    };
+    proxy.rule(conflicts);
+    stack.create_token("n").await;
+    assert_eq!(direct.total_count().await, 2);
+    proxy.rule(conflicts);
+    assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
+    assert_eq!(direct.total_count().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_answer_was_lost_is_not_repeated() {
+    let (direct, stack, proxy) = behind_proxy().await;
+    let lost_answers = |request: &Request<'_>| match (request.operation, request.earlier) {
+        ("TransactWriteItems", 0..2) => Fate::AnswerLost,
+        _ => Fate::Forwarded,
+    };
+    proxy.rule(lost_answers);
+    let token = stack.create_token("n").await;
+    assert_eq!(direct.total_count().await, 2);
+    assert_eq!(direct.list(&token, "").await.body["data"][1]["token"], token);
+    proxy.rule(lost_answers);
+    assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
+    assert_eq!(direct.total_count().await, 1);
+}

@@ -1,0 +1,115 @@
+//! What is logged, and what never is.
+
+use local::demo;
+use serde_json::{Value, json};
+use shared::tables::directory::Scope;
+use tests::{
+    LOG, NOW, PASSWORD, TestStack, admin_login, buyer_login, current_customer, eventually, platform_jwt, sha256, with,
+};
+
+/// What clients send and get that no log may hold.
+struct Secrets {
+    created: String,
+    jwt: String,
+    storefront_tokens: Vec<String>,
+    tampered: String,
+    account: String,
+}
+
+const WRONG_PASSWORD: &str = "a password that is wrong";
+
+/// Calls of which some succeed and some are refused, for every reason for which they are.
+async fn make_calls(stack: &TestStack) -> Secrets {
+    let created = stack.create_token("secret-looking name").await;
+    let jwt = platform_jwt(&current_customer(NOW));
+    let mut storefront_tokens = Vec::new();
+    for call in [
+        stack.exchange(&jwt),
+        stack.post("/auth/customers", &buyer_login()),
+        stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID})),
+    ] {
+        storefront_tokens.push(call.token(&created).send().await.storefront_token().to_owned());
+    }
+    let tampered = format!("{created}x");
+    for call in [
+        stack.get("/backend/tokens"),
+        stack.exchange("not.a.jwt-that-leaks"),
+        stack.post("/auth/backend", &with(admin_login("n"), "password", WRONG_PASSWORD)),
+        stack.request("POST", "/auth/customers").body("application/json", r#"{"password": "in a broken body"#),
+        stack.post("/auth/customers", &json!({"password": ["in a mistyped field"]})),
+    ] {
+        call.token(&tampered).send().await;
+    }
+    let account = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let bad_checksum = format!("{}x", &account[..account.len() - 1]);
+    for (access_token, status) in [(&account, 403), (&bad_checksum, 401), (&created, 401)] {
+        let answer = stack.post("/auth/customers", &buyer_login()).account(access_token).send().await;
+        assert_eq!(answer.status, status);
+    }
+    assert_eq!(stack.get("/backend/tokens").account(&account).send().await.status, 200);
+    eventually(async || stack.account_last_used_at(&account).await.is_some()).await;
+    // A fault too: its line carries a cause.
+    stack.add_user_with_broken_hash("broken@example.com").await;
+    assert_eq!(stack.ask_for_token(demo::STORE, "broken@example.com", WRONG_PASSWORD).await.status, 500);
+    Secrets { created, jwt, storefront_tokens, tampered, account }
+}
+
+#[tokio::test]
+async fn lines_hold_no_secret() {
+    let stack = TestStack::start().await;
+    let Secrets { created, jwt, storefront_tokens, tampered, account } = make_calls(&stack).await;
+    let log = LOG.text();
+    for secret in [
+        demo::ADMIN_PASSWORD,
+        demo::REP_PASSWORD,
+        demo::BUYER_PASSWORD,
+        demo::APP_CLIENT_SECRET,
+        "demo-signing-key",
+        PASSWORD,
+        WRONG_PASSWORD,
+        "in a broken body",
+        "in a mistyped field",
+        "not.a.jwt-that-leaks",
+        "$argon2id$",
+        &stack.demo_token,
+        &created,
+        &tampered,
+        &jwt,
+        &account[..20],
+        &account[account.len() - 20..account.len() - 1],
+        &sha256(&account),
+        &storefront_tokens[0],
+        &storefront_tokens[1],
+        &storefront_tokens[2],
+        created.rsplit_once('.').unwrap().1,
+        jwt.rsplit_once('.').unwrap().1,
+    ] {
+        assert!(!log.contains(secret), "the log holds {secret}");
+    }
+}
+
+#[tokio::test]
+async fn lines_tell_causes() {
+    let stack = TestStack::start().await;
+    make_calls(&stack).await;
+    let lines: Vec<Value> = LOG.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_refused_list =
+        |fields: &Value| fields["cause"] == "wrong signature" && fields["route"] == "GET /io/backend/tokens";
+    let refused = lines.iter().find(|line| is_refused_list(&line["fields"])).unwrap();
+    assert_eq!(refused["fields"]["status"], 401);
+    assert_eq!(refused["fields"]["error"], "Invalid token.");
+    let fault = lines.iter().find(|line| line["fields"]["cause"] == "a stored password hash cannot be read").unwrap();
+    assert_eq!((&fault["level"], &fault["fields"]["status"]), (&json!("ERROR"), &json!(500)));
+}
+
+#[tokio::test]
+async fn each_request_is_one_line_with_its_id_and_without_its_query() {
+    let stack = TestStack::start().await;
+    for (token, status) in [(stack.demo_token.as_str(), 200), ("bad", 401)] {
+        let answer = stack.list(token, "?only-this-test-asks-for-this=").await;
+        assert_eq!(answer.status, status);
+        let log = LOG.text();
+        assert_eq!(log.lines().filter(|line| line.contains(&answer.request_id)).count(), 1);
+        assert!(!log.contains("only-this-test"));
+    }
+}

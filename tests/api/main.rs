@@ -1,0 +1,26 @@
+//! The API as callers see it, through HTTP. Laid out as the addresses are; what concerns all of them stands beside.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod api_accounts;
+mod auth {
+    mod backend;
+    mod customers;
+    mod customers_storefront;
+    mod storefront;
+}
+mod backend {
+    pub mod tokens;
+}
+mod events;
+mod every_endpoint;
+mod faults;
+mod last_uses;
+mod log;
+mod openapi;
+mod published_page;
+mod readme;
+mod rotation;
+mod round_trips;
+mod storefront_tokens;
+mod template;

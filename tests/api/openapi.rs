@@ -1,0 +1,31 @@
+//! The API's description names just the endpoints that there are.
+
+use crate::template::entries;
+use std::collections::BTreeSet;
+use tests::TestStack;
+use yaml_rust2::YamlLoader;
+
+#[tokio::test]
+async fn the_description_that_is_served_names_the_six_endpoints() {
+    let stack = TestStack::start().await;
+    let served = reqwest::get(format!("{}/openapi.yaml", stack.url)).await.unwrap().text().await.unwrap();
+    let description = YamlLoader::load_from_str(&served).unwrap().remove(0);
+    let operations: BTreeSet<_> = entries(&description["paths"])
+        .flat_map(|(path, item)| entries(item).map(move |(method, _)| format!("{} {path}", method.to_uppercase())))
+        .collect();
+    assert_eq!(
+        operations.iter().collect::<Vec<_>>(),
+        [
+            "DELETE /auth/backend",
+            "GET /auth/storefront",
+            "GET /backend/tokens",
+            "POST /auth/backend",
+            "POST /auth/customers",
+            "POST /auth/customers/storefront",
+        ]
+    );
+    for operation in operations {
+        let (method, path) = operation.split_once(' ').unwrap();
+        assert_ne!(stack.request(method, path).send().await.status, 404, "{operation}");
+    }
+}

@@ -1,0 +1,308 @@
+//! `template.yaml` agrees with `openapi.yaml`, with the local stack, with the envelope and with what the functions do.
+
+use local::{
+    demo,
+    gateway::{PREFIXES, ROUTES},
+};
+use serde_json::{Value, json};
+use shared::{
+    http::{envelope::ProxyResponse, error::Error},
+    tables::directory::Scope,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use tests::{
+    Call, NOW, TestStack, admin_login, behind_proxy, buyer_login, current_customer, decode, eventually, platform_jwt,
+    with,
+};
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// The template's short forms, such as `!Ref A` and `!GetAtt A.B`, are read as their text alone.
+pub fn template() -> Yaml {
+    YamlLoader::load_from_str(include_str!("../../template.yaml")).unwrap().remove(0)
+}
+
+fn text(yaml: &Yaml) -> &str {
+    yaml.as_str().unwrap()
+}
+
+pub fn entries(yaml: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
+    yaml.as_hash().unwrap().iter().map(|(key, value)| (text(key), value))
+}
+
+/// Name of each function in the template, and its own name.
+pub fn function_names(template: &Yaml) -> BTreeMap<&str, &str> {
+    entries(&template["Resources"])
+        .filter(|(_, resource)| text(&resource["Type"]) == "AWS::Serverless::Function")
+        .map(|(name, resource)| (name, text(&resource["Properties"]["CodeUri"]).strip_prefix("functions/").unwrap()))
+        .collect()
+}
+
+#[test]
+fn routes_are_those_of_the_description_and_of_the_local_stack() {
+    let description = YamlLoader::load_from_str(include_str!("../../openapi.yaml")).unwrap().remove(0);
+    let described: BTreeSet<_> = entries(&description["paths"])
+        .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
+        .filter(|(_, _, operation)| !operation["operationId"].is_badvalue())
+        .map(|(method, path, operation)| (method.to_uppercase(), path, text(&operation["operationId"])))
+        .collect();
+    let local = ROUTES.iter().map(|(method, path, name)| (method.to_string(), *path, *name)).collect();
+    assert_eq!(described, local);
+
+    let expected: BTreeSet<_> = PREFIXES
+        .iter()
+        .flat_map(|prefix| ROUTES.iter().map(move |(method, path, name)| (prefix, method, path, *name)))
+        .map(|(prefix, method, path, name)| (method.to_string(), format!("{prefix}{path}"), name))
+        .collect();
+    let template = template();
+    let names = function_names(&template);
+    let paths = &template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"];
+    let integrated: BTreeSet<_> = entries(paths)
+        .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
+        .map(|(method, path, operation)| {
+            let uri = text(&operation["x-amazon-apigateway-integration"]["uri"]);
+            let function = uri.split("/functions/${").nth(1).unwrap().split(".Arn}").next().unwrap();
+            (method.to_uppercase(), path.to_owned(), names[function])
+        })
+        .collect();
+    assert_eq!(integrated, expected);
+    let permitted: BTreeSet<_> = names
+        .iter()
+        .flat_map(|(resource, name)| {
+            let events = &template["Resources"][*resource]["Properties"]["Events"];
+            events.as_hash().into_iter().flatten().map(move |(_, event)| (&event["Properties"], *name))
+        })
+        .map(|(event, name)| (text(&event["Method"]).to_owned(), text(&event["Path"]).to_owned(), name))
+        .collect();
+    assert_eq!(permitted, expected);
+}
+
+#[test]
+fn routes_that_hash_passwords_have_the_login_throttle() {
+    let template = template();
+    let throttled: BTreeSet<_> = template["Resources"]["Api"]["Properties"]["MethodSettings"]
+        .as_vec()
+        .unwrap()
+        .iter()
+        .filter(|settings| settings["ThrottlingRateLimit"].as_str() == Some("LoginsPerSecond"))
+        .map(|settings| {
+            (text(&settings["HttpMethod"]).to_owned(), text(&settings["ResourcePath"])[1..].replace("~1", "/"))
+        })
+        .collect();
+    let hashing: BTreeSet<_> = function_names(&template)
+        .into_keys()
+        .map(|name| &template["Resources"][name]["Properties"])
+        .filter(|function| function["MemorySize"].as_str() == Some("PasswordFunctionMemory"))
+        .flat_map(|function| entries(&function["Events"]).map(|(_, event)| &event["Properties"]))
+        .map(|event| (text(&event["Method"]).to_owned(), text(&event["Path"]).to_owned()))
+        .collect();
+    assert_eq!(throttled, hashing);
+    assert_eq!(throttled.len(), 4);
+}
+
+#[test]
+fn what_the_gateway_answers_by_itself_is_in_the_envelope() {
+    let template = template();
+    let mut kinds = BTreeSet::new();
+    for (kind, response) in entries(&template["Resources"]["Api"]["Properties"]["GatewayResponses"]) {
+        let headers = &response["ResponseParameters"]["Headers"];
+        let header = |name: &str| headers[name].as_str().map(|value| value.trim_matches('\'').to_owned());
+        let body = text(&response["ResponseTemplates"]["application/json"]);
+        check_answer(kind, response["StatusCode"].as_i64().unwrap(), body, header);
+        kinds.insert(kind);
+    }
+    let needed = ["MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "REQUEST_TOO_LARGE", "INTEGRATION_FAILURE"];
+    let needed = [needed.as_slice(), &["INTEGRATION_TIMEOUT", "WAF_FILTERED", "DEFAULT_4XX", "DEFAULT_5XX"]].concat();
+    assert!(needed.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+
+    let web_acl = &template["Resources"]["WebAcl"]["Properties"];
+    for rule in web_acl["Rules"].as_vec().unwrap() {
+        let response = &rule["Action"]["Block"]["CustomResponse"];
+        let headers = response["ResponseHeaders"].as_vec().unwrap();
+        let header = |name: &str| {
+            headers.iter().find(|header| text(&header["Name"]) == name).map(|header| text(&header["Value"]).to_owned())
+        };
+        let body = text(&web_acl["CustomResponseBodies"][text(&response["CustomResponseBodyKey"])]["Content"]);
+        check_answer(text(&rule["Name"]), response["ResponseCode"].as_i64().unwrap(), body, header);
+    }
+}
+
+fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Option<String>) {
+    let answer: Value = serde_json::from_str(body).unwrap();
+    let message = match status {
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found Error",
+        413 => "Request Entity Too Large",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        other => panic!("{kind}: {other} is no status of the contract"),
+    };
+    let err_msg = answer["data"]["errMsg"].as_str().unwrap();
+    let envelope = json!({
+        "code": status, "data": {"errMsg": err_msg}, "meta": {"message": message}, "detail": err_msg,
+    });
+    assert_eq!(answer, envelope, "{kind}");
+    assert_eq!(header("Cache-Control").as_deref(), Some("no-store"), "{kind}");
+    let retry_after = header("Retry-After");
+    assert_eq!(retry_after.is_some(), [429, 503].contains(&status), "{kind}");
+    if let Some(seconds) = retry_after {
+        assert!(err_msg.contains(&format!(" {seconds} second")), "{kind}: {err_msg}");
+    }
+    // The functions say the same.
+    let same = match status {
+        404 => Error::NoSuchRoute,
+        415 => Error::UnsupportedMediaType,
+        500 => Error::Internal(String::new()),
+        503 => Error::Unavailable(String::new()),
+        _ => return,
+    };
+    let same = ProxyResponse::from(&same);
+    assert_eq!(same.body, body, "{kind}");
+    assert_eq!(same.headers.get("Retry-After").map(ToString::to_string), header("Retry-After"), "{kind}");
+}
+
+#[test]
+fn what_a_mistake_could_destroy_is_kept() {
+    let template = template();
+    let mut kept = 0;
+    for (name, resource) in entries(&template["Resources"]) {
+        let kind = text(&resource["Type"]);
+        if ["AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"].contains(&kind) {
+            for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+                assert_eq!(resource[policy].as_str(), Some("Retain"), "{name}");
+            }
+            kept += 1;
+        }
+        if kind == "AWS::DynamoDB::Table" {
+            let table = &resource["Properties"];
+            assert_eq!(table["DeletionProtectionEnabled"].as_bool(), Some(true), "{name}");
+            let recovery = &table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"];
+            assert_eq!(recovery.as_bool(), Some(true), "{name}");
+        }
+    }
+    assert_eq!(kept, 5);
+}
+
+#[test]
+fn the_login_alarm_counts_what_the_functions_log_of_a_failed_login() {
+    let template = template();
+    for (filter, error) in [
+        ("CreateBackendTokenFailures", Error::IncorrectCredentials),
+        ("LoginCustomerFailures", Error::CustomerAuthFailed),
+    ] {
+        let pattern = text(&template["Resources"][filter]["Properties"]["FilterPattern"]);
+        let status = Error::TooManyFailedLogins { retry_after: 1 }.status().0;
+        let beginning = pattern
+            .strip_prefix(&format!("{{ $.status = {status} || $.error = \""))
+            .and_then(|rest| rest.strip_suffix("\" }"))
+            .unwrap();
+        let said = error.to_string();
+        assert!(beginning == said || said.starts_with(beginning.strip_suffix('*').unwrap()), "{pattern}");
+    }
+}
+
+#[test]
+fn sam_local_sets_all_variables_of_the_functions() {
+    let template = template();
+    let variables: BTreeSet<_> =
+        entries(&template["Globals"]["Function"]["Environment"]["Variables"]).map(|(name, _)| name).collect();
+    let set: Value = serde_json::from_str(include_str!("../../events/env.json")).unwrap();
+    assert_eq!(variables, set["Parameters"].as_object().unwrap().keys().map(String::as_str).collect());
+}
+
+/// Calls by which a function does all that it ever does, by the name of its role.
+fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 6] {
+    let create = |body: &Value| stack.post("/auth/backend", body);
+    let login = |body: &Value| stack.post("/auth/customers", body);
+    let issue = |body: &Value| stack.post("/auth/customers/storefront", body);
+    [
+        (
+            "CreateBackendTokenRole",
+            vec![create(&admin_login("n")), create(&with(admin_login("n"), "password", "wrong"))],
+        ),
+        ("DeleteBackendTokenRole", vec![stack.delete(&json!({"id": 1})), stack.delete(&json!({}))]),
+        ("ListBackendTokensRole", vec![stack.get("/backend/tokens"), stack.get("/backend/tokens?limit=x")]),
+        (
+            "ExchangeCustomerJwtRole",
+            vec![
+                stack.exchange(&platform_jwt(&current_customer(NOW))),
+                stack.exchange("x"),
+                stack.get("/auth/storefront"),
+            ],
+        ),
+        (
+            "LoginCustomerRole",
+            vec![
+                login(&buyer_login()),
+                login(&with(buyer_login(), "password", "wrong")),
+                login(&with(buyer_login(), "storeHash", demo::OTHER_STORE)),
+                login(&json!({})),
+            ],
+        ),
+        ("IssueStorefrontTokenRole", vec![issue(&json!({"customerId": demo::BUYER_ID})), issue(&json!({}))]),
+    ]
+}
+
+/// What a caller must be allowed to send the request: actions, and the resources of the template that they are on.
+fn actions(operation: &str, body: &Value) -> Vec<(String, String)> {
+    let resource = |name: &Value| match name.as_str().unwrap() {
+        name if name.starts_with("tokens") => "TokensTable".to_owned(),
+        name if name.starts_with("directory") => "DirectoryTable".to_owned(),
+        name if name.starts_with("login-attempts") => "LoginAttemptsTable".to_owned(),
+        name if name.starts_with("keyring") => "KeyringSecret".to_owned(),
+        name if name.starts_with("app") => "AppSecret".to_owned(),
+        other => panic!("{other}"),
+    };
+    match operation {
+        "GetSecretValue" => vec![(format!("secretsmanager:{operation}"), resource(&body["SecretId"]))],
+        "TransactWriteItems" => {
+            let items = body["TransactItems"].as_array().unwrap().iter().flat_map(|item| item.as_object().unwrap());
+            let action = |name: &str| match name {
+                "ConditionCheck" | "Delete" | "Put" | "Update" => format!("dynamodb:{name}Item"),
+                other => panic!("{other}"),
+            };
+            items.map(|(name, item)| (action(name), resource(&item["TableName"]))).collect()
+        }
+        _ => vec![(format!("dynamodb:{operation}"), resource(&body["TableName"]))],
+    }
+}
+
+/// What the role allows, but for its log and traces.
+fn allowed(template: &Yaml, role: &str) -> BTreeSet<(String, String)> {
+    let policy = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
+    let statements = policy["Statement"].as_vec().unwrap().iter();
+    let allowed = statements.flat_map(|statement| {
+        let on = text(&statement["Resource"]).trim_end_matches(".Arn");
+        statement["Action"].as_vec().unwrap().iter().map(move |action| (text(action).to_owned(), on.to_owned()))
+    });
+    allowed.filter(|(action, _)| !action.starts_with("logs:") && !action.starts_with("xray:")).collect()
+}
+
+#[tokio::test]
+async fn each_role_allows_just_what_its_function_does() {
+    let (direct, stack, proxy) = behind_proxy().await;
+    let template = template();
+    for (role, calls) in calls_by_role(&stack) {
+        // New ones, whose use is noted.
+        let token = direct.create_token(role).await;
+        let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();
+        let account = direct.add_api_account(demo::STORE, Scope::Modify).await;
+        proxy.take_requests();
+        for call in calls {
+            for call in [call.clone().token(&token), call.account(&account)] {
+                assert_ne!(call.send().await.status, 500);
+            }
+        }
+        if role != "CreateBackendTokenRole" {
+            eventually(async || direct.token_last_used_at(id).await.is_some()).await;
+            eventually(async || direct.account_last_used_at(&account).await.is_some()).await;
+        }
+        // Every start reads the keyring, and the counter for a connection.
+        let warm_up = [("secretsmanager:GetSecretValue", "KeyringSecret"), ("dynamodb:GetItem", "TokensTable")];
+        let mut done: BTreeSet<_> = warm_up.map(|(action, on)| (action.to_owned(), on.to_owned())).into();
+        done.extend(proxy.take_requests().iter().flat_map(|(operation, body)| actions(operation, body)));
+        assert_eq!(allowed(&template, role), done, "{role}");
+    }
+}

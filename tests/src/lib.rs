@@ -1,0 +1,34 @@
+//! What the tests of all crates share: stacks, a client of the API, a proxy that makes AWS fail, and functions' real
+//! binaries under a Runtime API.
+
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "only tests use it: what is not there fails the test, and names say what things are"
+)]
+
+mod bodies;
+mod client;
+mod deployed;
+mod function;
+mod jwts;
+mod log;
+mod proxy;
+mod runtime_api;
+mod stack;
+mod tls;
+
+pub use bodies::{admin_login, backend_login, buyer_login, customer_login, with};
+pub use client::{Answer, Call};
+pub use function::Lambda;
+pub use jwts::{
+    current_customer, decode, demo_key, keyed, new_key, platform_jwt, rotated_keyring, sign, signed_with_demo_key,
+};
+pub use log::{LOG, Log};
+pub use proxy::{Fate, Proxy, Request, Service, behind_proxy};
+pub use runtime_api::{Outcome, RuntimeApi};
+pub use stack::{NOW, PASSWORD, Setup, TestClock, TestStack, eventually, sha256};
+pub use tls::Terminator;
