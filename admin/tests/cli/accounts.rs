@@ -1,41 +1,34 @@
 //! `b2b-auth user`, `customer`, `api-account` and `login`.
 
-use crate::support::{OTHER_PASSWORD, PASSWORD, TestStack};
+use crate::support::{OTHER_PASSWORD, OperatedStack, PASSWORD, in_store};
 use local::demo;
 use serde_json::{Value, json};
 use shared::keys::jwt::LEEWAY;
 use std::time::Duration;
 
-const STORE: [&str; 2] = ["--store", demo::STORE];
-
-fn in_store<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-    [arguments, &STORE].concat()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_user_can_do_what_the_operator_allows() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let email = "New.Admin@example.com";
-    let create = async |password| stack.create_token(demo::STORE, "new.admin@EXAMPLE.com", password).await;
+    let create = async |password| stack.ask_for_token(demo::STORE, "new.admin@EXAMPLE.com", password).await;
     let run = |arguments: &[&str]| stack.b2b_auth(&in_store(arguments));
     stack.with_password(PASSWORD, &in_store(&["user", "add", email, "--role", "administrator"])).changes("user add");
-    let (status, answer) = create(PASSWORD).await;
-    assert_eq!(status, 200, "{answer}");
-    let token = answer["data"][0]["token"].as_str().unwrap().to_owned();
+    let created = create(PASSWORD).await;
+    let token = created.server_token();
 
     run(&["user", "set-role", email, "sales-rep"]).changes("user set-role");
-    assert_eq!(create(PASSWORD).await.1["detail"], "role forbidden");
+    assert_eq!(create(PASSWORD).await.body["detail"], "role forbidden");
     run(&["user", "set-role", email, "store-owner"]).changes("user set-role");
-    assert_eq!(create(PASSWORD).await.0, 200);
+    assert_eq!(create(PASSWORD).await.status, 200);
     let disabled = run(&["user", "disable", "NEW.admin@example.com"]);
     disabled.changes("user disable");
     assert!(disabled.stderr.contains("has made 2 server-to-server tokens, still good"), "{disabled:?}");
-    assert_eq!((create(PASSWORD).await.0, stack.list(&token).await), (400, 200));
+    assert_eq!((create(PASSWORD).await.status, stack.list(token, "").await.status), (400, 200));
     run(&["user", "enable", email]).changes("user enable");
     stack.with_password(OTHER_PASSWORD, &in_store(&["user", "set-password", email])).changes("user set-password");
-    assert_eq!((create(PASSWORD).await.0, create(OTHER_PASSWORD).await.0), (400, 200));
+    assert_eq!((create(PASSWORD).await.status, create(OTHER_PASSWORD).await.status), (400, 200));
     run(&["user", "remove", email]).changes("user remove");
-    assert_eq!(create(OTHER_PASSWORD).await.0, 400);
+    assert_eq!(create(OTHER_PASSWORD).await.status, 400);
     let users = stack.json(&in_store(&["user", "list"]));
     let emails: Vec<_> = users.as_array().unwrap().iter().map(|user| user["email"].as_str().unwrap()).collect();
     assert_eq!(emails, [demo::ADMIN_EMAIL, demo::REP_EMAIL]);
@@ -43,7 +36,7 @@ async fn a_backend_user_can_do_what_the_operator_allows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_to_a_backend_user_is_one_sentence_and_changes_nothing() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let before = stack.json(&in_store(&["user", "list"]));
     let add = |email| vec!["user", "add", email, "--role", "administrator"];
     let too_long = "0123456789abcdef".repeat(65);
@@ -74,7 +67,7 @@ async fn what_cannot_be_done_to_a_backend_user_is_one_sentence_and_changes_nothi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let email = "new@example.com";
     let run = |arguments: &[&str]| stack.b2b_auth(&in_store(arguments));
     let add = in_store(&["customer", "add", "New@example.com", "--id", "7", "--channels", "1"]);
@@ -82,9 +75,7 @@ async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
     let login = async |password: &str| {
         // Until then what is issued is void.
         tokio::time::sleep(Duration::from_secs(LEEWAY + 1)).await;
-        let (status, answer) = stack.log_in(email, password).await;
-        assert_eq!(status, 200, "{answer}");
-        let token = answer["data"]["token"].as_str().unwrap().to_owned();
+        let token = stack.log_in(email, password).await.storefront_token().to_owned();
         stack.b2b_auth(&["token", "verify", &token]).succeeds();
         token
     };
@@ -92,7 +83,7 @@ async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
 
     run(&["customer", "disable", email]).changes("customer disable");
     stack.b2b_auth(&["token", "verify", &first]).fails(8, "the customer is disabled or removed");
-    assert_eq!(stack.log_in(email, PASSWORD).await.0, 400);
+    assert_eq!(stack.log_in(email, PASSWORD).await.status, 400);
     run(&["customer", "enable", email]).changes("customer enable");
     stack.b2b_auth(&["token", "verify", &first]).fails(8, "revoked: the customer was disabled");
 
@@ -101,7 +92,7 @@ async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
         .with_password(OTHER_PASSWORD, &in_store(&["customer", "set-password", email]))
         .changes("customer set-password");
     stack.b2b_auth(&["token", "verify", &second]).fails(8, "revoked");
-    assert_eq!(stack.log_in(email, PASSWORD).await.0, 400);
+    assert_eq!(stack.log_in(email, PASSWORD).await.status, 400);
 
     let third = login(OTHER_PASSWORD).await;
     run(&["customer", "set-channels", email, "--channels", "2"]).changes("customer set-channels");
@@ -120,7 +111,7 @@ async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_to_a_customer_is_one_sentence_and_changes_nothing() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let before = stack.json(&in_store(&["customer", "list"]));
     for (arguments, code, says) in [
         (vec!["customer", "add", "BUYER@example.com", "--id", "7"], 4, "already has a customer with this e-mail"),
@@ -143,15 +134,14 @@ async fn what_cannot_be_done_to_a_customer_is_one_sentence_and_changes_nothing()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_is_shown_once_and_kept_as_its_hash() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let create = in_store(&["--output", "json", "api-account", "create", "erp", "--scope", "read"]);
     let created = stack.b2b_auth(&create);
     created.changes("api-account create");
     let account: Value = serde_json::from_str(&created.stdout).unwrap();
     let (id, token) = (account["id"].as_str().unwrap(), account["accessToken"].as_str().unwrap());
     assert!(!created.stderr.contains(token));
-    let headers = [("X-Auth-Token", token), ("X-Store-Hash", demo::STORE)];
-    let list = async || stack.call("GET", "/backend/tokens", &headers, Value::Null).await.0;
+    let list = async || stack.get("/backend/tokens").account(token).send().await.status;
     assert_eq!(list().await, 200);
 
     let client = &stack.dynamodb;
@@ -183,14 +173,14 @@ async fn an_access_token_is_shown_once_and_kept_as_its_hash() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_out_account_is_let_in_again() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     for _ in 0..10 {
-        assert_eq!(stack.log_in(demo::BUYER_EMAIL, "wrong").await.0, 400);
+        assert_eq!(stack.log_in(demo::BUYER_EMAIL, "wrong").await.status, 400);
     }
-    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.0, 429);
+    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.status, 429);
     let unlocked = stack.b2b_auth(&in_store(&["login", "unlock", "Buyer@example.com"]));
     unlocked.changes("login unlock");
     assert!(unlocked.stderr.contains("0 attempts as a backend user, 10 as a customer"), "{unlocked:?}");
-    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.0, 200);
+    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.status, 200);
     stack.b2b_auth(&["login", "unlock", "a@b", "--store", "nostore"]).fails(3, "There is no store nostore.");
 }

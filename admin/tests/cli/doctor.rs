@@ -1,8 +1,8 @@
 //! `b2b-auth doctor`.
 
-use crate::support::{Ended, TestStack, command_at, run};
+use crate::support::{Ended, OperatedStack, command_at, run};
 use serde_json::Value;
-use shared::{clock::Clock, tables::directory::Store};
+use shared::tables::directory::Store;
 
 /// What stands beside the one thing that is bad.
 #[track_caller]
@@ -14,13 +14,13 @@ fn complaint(ended: &Ended, says: &str, mend: &str) {
     assert!(bad.len() == 1 && text("finding").contains(says) && text("mend").contains(mend), "{says}: {bad:?}");
 }
 
-fn doctor(stack: &TestStack) -> Ended {
+fn doctor(stack: &OperatedStack) -> Ended {
     stack.b2b_auth(&["--output", "json", "doctor"])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_that_works_is_good_and_nothing_of_the_visit_is_left() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let before = stack.json(&["store", "list"]);
     for _ in 0..2 {
         let ended = doctor(&stack);
@@ -38,7 +38,7 @@ async fn a_stack_that_works_is_good_and_nothing_of_the_visit_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_gone_is_named() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let client = &stack.dynamodb;
     client.delete_table().table_name("login-attempts").send().await.unwrap();
     complaint(&doctor(&stack), "There is no table login-attempts.", "Bring it back under the same name");
@@ -46,18 +46,17 @@ async fn a_table_that_is_gone_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyring_that_cannot_be_used_is_told() {
-    let stack = TestStack::start().await;
-    let secrets = &stack.secrets;
+    let stack = OperatedStack::start().await;
     for (text, says) in [(r#"{"kid": "x", "key": "short"}"#, "a key of less than 32 bytes"), ("{}", "not of the form")]
     {
-        secrets.put_secret_value().secret_id("keyring").secret_string(text).send().await.unwrap();
+        stack.put_keyring(text).await;
         complaint(&doctor(&stack), says, "Move AWSCURRENT back");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_is_not_set_is_doubtful_but_not_bad() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let secrets = &stack.secrets;
     let empty = r#"{"clientId":"","clientSecret":""}"#;
     secrets.put_secret_value().secret_id("app").secret_string(empty).send().await.unwrap();
@@ -72,33 +71,32 @@ async fn an_app_that_is_not_set_is_doubtful_but_not_bad() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_cannot_be_reached_or_is_another_is_told() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let at = |url: &str| run(command_at(stack.aws_url(), url, &["--output", "json", "doctor"]), "");
     complaint(&at("http://127.0.0.1:1/api/io"), "cannot be reached", "Check the network, and --api-url");
-    complaint(&at(&stack.local.api.url), "404 instead of 401", "Check --api-url");
+    complaint(&at(&stack.url), "404 instead of 401", "Check --api-url");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_work_on_other_data_are_told() {
-    let (stack, other) = (TestStack::start().await, TestStack::start().await);
-    let api = format!("{}/api/io", other.local.api.url);
-    let ended = run(command_at(stack.aws_url(), &api, &["--output", "json", "doctor"]), "");
+    let (stack, other) = (OperatedStack::start().await, OperatedStack::start().await);
+    let ended = run(command_at(stack.aws_url(), &other.api_url(), &["--output", "json", "doctor"]), "");
     complaint(&ended, "create-backend-token, the right password: 400 instead of 200", "do not fit together");
     assert_eq!(stack.json(&["store", "list"]).as_array().unwrap().len(), 2, "its store is removed all the same");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn doctors_do_not_get_into_each_others_way() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let store = |created_at| Store { channels: vec![1], created_at };
-    let now = Clock::system().now();
-    stack.directory.put_store("b2b-auth-doctor", &store(now - 60)).await.unwrap();
+    let now = stack.clock.now();
+    stack.directory().put_store("b2b-auth-doctor", &store(now - 60)).await.unwrap();
     let ended = doctor(&stack);
     ended.succeeds();
     assert!(ended.stdout.contains("Another doctor is at work") && ended.audit().is_empty(), "{ended:?}");
-    assert!(stack.directory.store("b2b-auth-doctor").await.unwrap().is_some());
+    assert!(stack.directory().store("b2b-auth-doctor").await.unwrap().is_some());
     // One that was interrupted has left its store.
-    stack.directory.put_store("b2b-auth-doctor", &store(now - 3600)).await.unwrap();
+    stack.directory().put_store("b2b-auth-doctor", &store(now - 3600)).await.unwrap();
     doctor(&stack).changes("doctor");
-    assert!(stack.directory.store("b2b-auth-doctor").await.unwrap().is_none());
+    assert!(stack.directory().store("b2b-auth-doctor").await.unwrap().is_none());
 }

@@ -1,6 +1,6 @@
 //! What stands between an operator and the stack, and other things that concern every command.
 
-use crate::support::{Ended, TestStack, program, run};
+use crate::support::{Ended, OperatedStack, program, run};
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse};
 use local::{demo, server, server::Server};
 
@@ -95,7 +95,7 @@ async fn what_tables_and_secrets_refuse_is_one_sentence_that_says_what_to_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_only_looked_at_writes_no_audit_line() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     for arguments in [
         ["store", "list"].as_slice(),
         &["store", "show", demo::STORE],

@@ -1,25 +1,15 @@
 //! `customer import` and `customer export`.
 
-use crate::{
-    proxy::{Answer, Proxy},
-    support::{Ended, Running, TestStack},
-};
+use crate::support::{Ended, OperatedStack, Running};
 use local::demo;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::{
     passwords,
-    tables::{
-        directory::{CUSTOMER_EMAILS, CUSTOMERS, Customer, CustomerLogin, STORE, Store},
-        dynamodb::key,
-    },
+    tables::directory::{CUSTOMER_EMAILS, CUSTOMERS, Customer, CustomerLogin, Store},
 };
-use std::{
-    fmt::Write,
-    fs,
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write, fs, sync::LazyLock, time::Instant};
 use tempfile::TempDir;
+use tests::{Fate, Proxy, eventually};
 
 /// Password of imported customers.
 const PASSWORD: &str = "a password that tests import";
@@ -41,12 +31,12 @@ impl Csv {
         self.folder.path().join("customers.csv").to_str().unwrap().to_owned()
     }
 
-    async fn import(&self, stack: &TestStack) -> Ended {
+    async fn import(&self, stack: &OperatedStack) -> Ended {
         stack.run(&["customer", "import", &self.path(), "--store", demo::STORE, "--output", "json"]).await
     }
 
     /// Starts to import it, with AWS at this address.
-    fn start(&self, stack: &TestStack, aws_url: &str) -> Running {
+    fn start(&self, stack: &OperatedStack, aws_url: &str) -> Running {
         let arguments = ["customer", "import", &self.path(), "--store", demo::STORE, "--output", "json"];
         stack.start_tool(aws_url, &arguments)
     }
@@ -80,7 +70,7 @@ fn counts(ended: &Ended) -> [u64; 4] {
 }
 
 /// The demo store's customers, in the order of their ids, each of whom must have both items.
-async fn customers(stack: &TestStack) -> Vec<Customer> {
+async fn customers(stack: &OperatedStack) -> Vec<Customer> {
     let mut by_email: Vec<CustomerLogin> = stack.items(CUSTOMER_EMAILS).await;
     by_email.sort_by_key(|login| login.customer.customer_id);
     let by_email: Vec<_> = by_email.into_iter().map(|login| login.customer).collect();
@@ -90,22 +80,22 @@ async fn customers(stack: &TestStack) -> Vec<Customer> {
 }
 
 /// That the demo store has the customers of ids from 1001 on, each once.
-async fn has_exactly(stack: &TestStack, count: u64) {
+async fn has_exactly(stack: &OperatedStack, count: u64) {
     let there = customers(stack).await.into_iter().map(|customer| (customer.customer_id, customer.email));
     assert!(there.eq((1001..=1000 + count).map(|id| (id, format!("c{id}@example.com")))));
 }
 
-async fn until_some_are_there(stack: &TestStack) {
-    let patience = Instant::now() + Duration::from_mins(1);
-    while stack.items::<Customer>(CUSTOMERS).await.len() == 1 {
-        assert!(Instant::now() < patience);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// An import of 400 customers of whom some are there already.
+async fn half_way(stack: &OperatedStack) -> (Csv, Running) {
+    let csv = Csv::new(in_clear(400));
+    let running = csv.start(stack, stack.aws_url());
+    eventually(async || stack.items::<Customer>(CUSTOMERS).await.len() > 1).await;
+    (csv, running)
 }
 
 #[tokio::test]
 async fn imported_customers_can_log_in() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     // The byte order mark, the line ends and the capitals are what spreadsheets write.
     let csv = Csv::new(format!(
         "\u{feff}email,active,customer_id,password,channels,password_hash\r\n\
@@ -150,20 +140,19 @@ async fn imported_customers_can_log_in() {
 
 #[tokio::test]
 async fn a_file_may_come_through_a_pipe() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let arguments = ["customer", "import", "/dev/stdin", "--store", demo::STORE];
     Running::start(stack.command(&arguments), &hashed(200)).ended().await.with(0);
     has_exactly(&stack, 200).await;
 }
 
-#[tokio::test]
-async fn every_bad_row_is_listed_with_its_line_and_all_others_are_imported() {
-    let stack = TestStack::start().await;
+/// Rows, and why each is bad; the good ones have no reason.
+fn good_and_bad_rows() -> Vec<(Vec<u8>, &'static str)> {
     let other_hash = HASH.replace("argon2id", "argon2i");
     let expensive = HASH.replace("m=19456", "m=99999");
     let hash = HASH.as_str();
     let good = |id: u64| format!("{id},c{id}@example.com,1,true,,\"{hash}\"");
-    let rows: [(Vec<u8>, &str); 26] = [
+    vec![
         (good(1001).into(), ""),
         (
             ",,,,\"with\r\na line end, se-cret\",".into(),
@@ -218,22 +207,31 @@ async fn every_bad_row_is_listed_with_its_line_and_all_others_are_imported() {
         (good(1002).into(), ""),
         (format!("313,{},,,,\"{hash}\"", demo::BUYER_EMAIL).into(), ""),
         (format!("5,c@example.com,,,se-cret,\"{hash}").into(), "The row has a quote that is never closed."),
-    ];
+    ]
+}
+
+/// A file of these rows with empty lines between them, and line and reason of each bad one.
+fn file_of(rows: Vec<(Vec<u8>, &'static str)>) -> (Vec<u8>, Vec<(u64, String)>) {
     let mut text = b"customer_id,email,channels,active,password,password_hash\n".to_vec();
-    let mut expected = Vec::new();
-    for (row, reason) in &rows {
-        // Otherwise every row would be one line.
+    let mut bad = Vec::new();
+    for (row, reason) in rows {
         text.push(b'\n');
         if !reason.is_empty() {
             let line = text.split(|byte| *byte == b'\n').count() as u64;
-            expected.push((line, *reason));
+            bad.push((line, reason.to_owned()));
         }
-        text.extend_from_slice(row);
+        text.extend(row);
         text.push(b'\n');
     }
-    let ended = Csv::new(&text).import(&stack).await.with(8);
-    let found = bad_rows(&ended);
-    assert_eq!(found.iter().map(|(line, reason)| (*line, reason.as_str())).collect::<Vec<_>>(), expected);
+    (text, bad)
+}
+
+#[tokio::test]
+async fn every_bad_row_is_listed_with_its_line_and_all_others_are_imported() {
+    let stack = OperatedStack::start().await;
+    let (text, bad) = file_of(good_and_bad_rows());
+    let ended = Csv::new(text).import(&stack).await.with(8);
+    assert_eq!(bad_rows(&ended), bad);
     assert!(ended.stderr.contains("23 rows are bad, as listed"), "{}", ended.stderr);
     assert_eq!(counts(&ended), [26, 2, 1, 23]);
     for secret in ["se-cret", PASSWORD, "5f4dcc3b5aa765d61d8327deb882cf99", HASH.rsplit('$').next().unwrap()] {
@@ -244,7 +242,7 @@ async fn every_bad_row_is_listed_with_its_line_and_all_others_are_imported() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_imported_ends_with_one_sentence() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let row = format!("7,c@example.com,{PASSWORD}\n");
     for (text, says) in [
         (Vec::new(), "It is empty."),
@@ -284,22 +282,22 @@ async fn a_file_that_cannot_be_imported_ends_with_one_sentence() {
 
 #[tokio::test]
 async fn a_file_without_rows_adds_nobody() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let ended = Csv::new("customer_id,email,password\n").import(&stack).await.with(0);
     assert_eq!(counts(&ended), [0, 0, 0, 0]);
 }
 
 #[tokio::test]
 async fn a_second_run_adds_nothing_and_hashes_nothing() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let csv = Csv::new(in_clear(120));
-    let proxy = Proxy::start(stack.aws_url(), |_, _, _| Answer::Forward).await;
+    let proxy = Proxy::start(stack.aws_url()).await;
     let begun = Instant::now();
-    let first = csv.start(&stack, &proxy.server.url).ended().await.with(0);
+    let first = csv.start(&stack, &proxy.url).ended().await.with(0);
     let (first_took, transactions) = (begun.elapsed(), proxy.seen("TransactWriteItems"));
     assert_eq!((counts(&first), transactions), ([120, 120, 0, 0], 3));
     let begun = Instant::now();
-    let second = csv.start(&stack, &proxy.server.url).ended().await.with(0);
+    let second = csv.start(&stack, &proxy.url).ended().await.with(0);
     let second_took = begun.elapsed();
     assert_eq!((counts(&second), proxy.seen("TransactWriteItems")), ([120, 0, 120, 0], transactions));
     assert!(second_took * 2 < first_took, "{second_took:?} after {first_took:?}");
@@ -308,10 +306,8 @@ async fn a_second_run_adds_nothing_and_hashes_nothing() {
 
 #[tokio::test]
 async fn an_import_that_was_killed_goes_on_where_it_was() {
-    let stack = TestStack::start().await;
-    let csv = Csv::new(in_clear(400));
-    let running = csv.start(&stack, stack.aws_url());
-    until_some_are_there(&stack).await;
+    let stack = OperatedStack::start().await;
+    let (csv, running) = half_way(&stack).await;
     running.signal("-KILL");
     assert_eq!(running.ended().await.code, None);
     let killed_after = customers(&stack).await.len() as u64;
@@ -323,10 +319,8 @@ async fn an_import_that_was_killed_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn an_import_that_is_interrupted_says_how_far_it_was() {
-    let stack = TestStack::start().await;
-    let csv = Csv::new(in_clear(400));
-    let running = csv.start(&stack, stack.aws_url());
-    until_some_are_there(&stack).await;
+    let stack = OperatedStack::start().await;
+    let (_csv, running) = half_way(&stack).await;
     running.signal("-INT");
     let ended = running.ended().await.with(1);
     assert!(ended.stderr.contains("error: Interrupted.\nThe import ended "), "{}", ended.stderr);
@@ -340,7 +334,7 @@ async fn of_rows_that_repeat_each_other_the_first_counts() {
     let row = |id: u64, email: &str| format!("{id},{email},\"{}\"\n", *HASH);
     // Within a batch, in the next one, and so far apart that the first is long written.
     for rows_between in [0, 60, 600] {
-        let stack = TestStack::start().await;
+        let stack = OperatedStack::start().await;
         let mut text = hashed(0);
         text += &row(1, "first@example.com");
         text += hashed(rows_between).split_once('\n').unwrap().1;
@@ -371,15 +365,15 @@ async fn of_rows_that_repeat_each_other_the_first_counts() {
 
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let csv = Csv::new(hashed(100) + &format!("{},{},{PASSWORD}\n5,x,y\n", demo::BUYER_ID, demo::BUYER_EMAIL));
-    let proxy = Proxy::start(stack.aws_url(), |operation, _, _| match operation {
-        "GetItem" | "BatchGetItem" => Answer::Forward,
+    let proxy = Proxy::start(stack.aws_url()).await;
+    proxy.rule(|request| match request.operation {
+        "GetItem" | "BatchGetItem" => Fate::Forwarded,
         other => panic!("{other}"),
-    })
-    .await;
+    });
     let arguments = ["customer", "import", &csv.path(), "--store", demo::STORE, "--dry-run"];
-    let ended = stack.start_tool(&proxy.server.url, &arguments).ended().await.with(8);
+    let ended = stack.start_tool(&proxy.url, &arguments).ended().await.with(8);
     assert!(ended.stderr.contains("Nothing was written. 102 rows, "), "{}", ended.stderr);
     assert!(ended.stderr.contains(": 100 would be added, 0 already there, 2 bad; "), "{}", ended.stderr);
     assert!(ended.stdout.starts_with("line  reason\n102   password_hash is no PHC string"), "{}", ended.stdout);
@@ -389,7 +383,7 @@ async fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
 
 #[tokio::test]
 async fn tokens_of_a_removed_customer_stay_void_when_it_is_imported_again() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let remove = ["customer", "remove", demo::BUYER_EMAIL, "--store", demo::STORE];
     stack.run(&remove).await.with(0);
     let removed = stack.customer_by_id(demo::BUYER_ID).await.unwrap();
@@ -402,7 +396,7 @@ async fn tokens_of_a_removed_customer_stay_void_when_it_is_imported_again() {
 
 #[tokio::test]
 async fn hashes_of_another_cost_are_imported_and_counted() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     // Of the password "password", from the tests of the reference implementation.
     let other = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
     let csv = Csv::new(hashed(2) + &format!("7,other@example.com,\"{other}\"\n"));
@@ -415,22 +409,24 @@ async fn hashes_of_another_cost_are_imported_and_counted() {
 #[tokio::test]
 async fn a_fault_half_way_leaves_no_half_customer_and_says_where_it_was() {
     let expired = "The AWS credentials have expired.";
-    for (after, answer, code, says) in [
-        (2, "ThrottlingException", 7, "AWS did not answer in time or is throttled."),
-        (0, "ThrottlingException", 7, "AWS did not answer in time or is throttled."),
-        (2, "ExpiredTokenException", 1, expired),
-        (0, "ExpiredTokenException", 6, expired),
-        (2, "lost", 7, "AWS cannot be reached."),
+    let throttled = "AWS did not answer in time or is throttled.";
+    for (after, fate, code, says) in [
+        (2, Fate::error("ThrottlingException"), 7, throttled),
+        (0, Fate::error("ThrottlingException"), 7, throttled),
+        (2, Fate::error("ExpiredTokenException"), 1, expired),
+        (0, Fate::error("ExpiredTokenException"), 6, expired),
+        (2, Fate::AnswerLost, 7, "AWS cannot be reached."),
     ] {
-        let stack = TestStack::start().await;
+        let is_lost = matches!(fate, Fate::AnswerLost);
+        let stack = OperatedStack::start().await;
         let csv = Csv::new(hashed(300));
-        let proxy = Proxy::start(stack.aws_url(), move |operation, before, _| match (operation, answer) {
-            ("TransactWriteItems", "lost") if before >= after => Answer::Lost,
-            ("TransactWriteItems", code) if before >= after => Answer::error(code),
-            _ => Answer::Forward,
-        })
-        .await;
-        let ended = csv.start(&stack, &proxy.server.url).ended().await.with(code);
+        let proxy = Proxy::start(stack.aws_url()).await;
+        proxy.rule(move |request| match request.operation {
+            "TransactWriteItems" if request.earlier >= after => fate.clone(),
+            _ => Fate::Forwarded,
+        });
+        let after = after as u64;
+        let ended = csv.start(&stack, &proxy.url).ended().await.with(code);
         assert!(ended.stderr.contains(says), "{}", ended.stderr);
         let added = customers(&stack).await.len() as u64;
         let where_it_was = match after {
@@ -445,7 +441,7 @@ async fn a_fault_half_way_leaves_no_half_customer_and_says_where_it_was() {
             assert_eq!(ended.audit()[0]["result"], "in doubt");
             assert_eq!(counts(&ended), [after * 49, after * 49, 0, 0]);
         }
-        assert_eq!(added, if answer == "lost" { (after + 1) * 49 } else { after * 49 });
+        assert_eq!(added, if is_lost { (after + 1) * 49 } else { after * 49 });
         let again = csv.import(&stack).await.with(0);
         assert_eq!(counts(&again), [300, 300 - added, added, 0]);
         has_exactly(&stack, 300).await;
@@ -454,22 +450,18 @@ async fn a_fault_half_way_leaves_no_half_customer_and_says_where_it_was() {
 
 #[tokio::test]
 async fn what_passes_is_waited_for() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     Csv::new(hashed(60)).import(&stack).await.with(0);
     let csv = Csv::new(hashed(200));
-    let proxy = Proxy::start(stack.aws_url(), |operation, before, request| match (operation, before) {
+    let proxy = Proxy::start(stack.aws_url()).await;
+    proxy.rule(|request| match (request.operation, request.earlier) {
         ("BatchGetItem", 0..3) => {
-            Answer::Instead(200, json!({"Responses": {}, "UnprocessedKeys": request["RequestItems"]}))
+            Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": request.body["RequestItems"]}))
         }
-        ("TransactWriteItems", 0..5) => {
-            let reasons: Vec<Value> = vec![json!({"Code": "ThrottlingError", "Message": "as the test wants it"})];
-            let name = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-            Answer::Instead(400, json!({"__type": name, "message": "cancelled", "CancellationReasons": reasons}))
-        }
-        _ => Answer::Forward,
-    })
-    .await;
-    let ended = csv.start(&stack, &proxy.server.url).ended().await.with(0);
+        ("TransactWriteItems", 0..5) => request.cancelled("ThrottlingError"),
+        _ => Fate::Forwarded,
+    });
+    let ended = csv.start(&stack, &proxy.url).ended().await.with(0);
     assert_eq!(counts(&ended), [200, 140, 60, 0]);
     // Of five batches the first has nobody to write.
     assert_eq!(proxy.seen("TransactWriteItems"), 5 + 4);
@@ -477,42 +469,35 @@ async fn what_passes_is_waited_for() {
 }
 
 /// The answer to a read before somebody else has written what it reads.
-fn nothing_yet() -> Answer {
-    Answer::Instead(200, json!({"Responses": {}, "UnprocessedKeys": {}}))
+fn nothing_yet() -> Fate {
+    Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": {}}))
 }
 
 #[tokio::test]
 async fn rows_that_somebody_else_has_written_meanwhile_are_looked_at_again() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     Csv::new(hashed(1)).import(&stack).await.with(0);
     let csv = Csv::new(hashed(40) + &format!("{},other@example.com,\"{}\"\n", demo::BUYER_ID, *HASH));
-    let proxy = Proxy::start(stack.aws_url(), |operation, before, _| match (operation, before) {
+    let proxy = Proxy::start(stack.aws_url()).await;
+    proxy.rule(|request| match (request.operation, request.earlier) {
         ("BatchGetItem", 0) => nothing_yet(),
-        _ => Answer::Forward,
-    })
-    .await;
-    let ended = csv.start(&stack, &proxy.server.url).ended().await.with(8);
+        _ => Fate::Forwarded,
+    });
+    let ended = csv.start(&stack, &proxy.url).ended().await.with(8);
     assert_eq!(bad_rows(&ended), [(42, "The id 313 belongs to the customer buyer@example.com already.".into())]);
     assert_eq!(counts(&ended), [41, 39, 1, 1]);
     has_exactly(&stack, 40).await;
 
-    let proxy = Proxy::start(stack.aws_url(), |operation, _, _| match operation {
-        "BatchGetItem" => nothing_yet(),
-        _ => Answer::Forward,
-    })
-    .await;
-    let ended = csv.start(&stack, &proxy.server.url).ended().await.with(7);
+    proxy.fault_in("BatchGetItem", nothing_yet());
+    let ended = csv.start(&stack, &proxy.url).ended().await.with(7);
     assert!(ended.stderr.contains("Somebody else is adding or changing the same customers"), "{}", ended.stderr);
 }
 
 #[tokio::test]
 async fn a_store_that_is_removed_meanwhile_gets_no_more_customers() {
-    let stack = TestStack::start().await;
-    let csv = Csv::new(in_clear(400));
-    let running = csv.start(&stack, stack.aws_url());
-    until_some_are_there(&stack).await;
-    let delete = stack.dynamodb.delete_item().table_name(&stack.configuration.directory_table);
-    delete.set_key(Some(key(demo::STORE, STORE.into()))).send().await.unwrap();
+    let stack = OperatedStack::start().await;
+    let (_csv, running) = half_way(&stack).await;
+    stack.delete_store_item().await;
     let there = customers(&stack).await.len();
     let ended = running.ended().await.with(1);
     assert!(ended.stderr.contains("The store demostore has been removed meanwhile."), "{}", ended.stderr);
@@ -523,7 +508,7 @@ async fn a_store_that_is_removed_meanwhile_gets_no_more_customers() {
 
 #[tokio::test]
 async fn an_export_is_what_was_imported_without_secrets() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let file = "customer_id,email,channels,active\n\
                 2,\"comma,quote\"\"@example.com\",2;1,true\n\
                 7,Seven@example.com,1,false\n\
@@ -545,8 +530,8 @@ async fn an_export_is_what_was_imported_without_secrets() {
 
 #[tokio::test]
 async fn an_export_goes_on_over_all_pages() {
-    let stack = TestStack::start().await;
-    stack.directory.put_store(demo::STORE, &Store { channels: vec![1], created_at: 0 }).await.unwrap();
+    let stack = OperatedStack::start().await;
+    stack.directory().put_store(demo::STORE, &Store { channels: vec![1], created_at: 0 }).await.unwrap();
     // A page of a query has 1 MB.
     let long = "x".repeat(230);
     let text = (1001..=5000).fold("customer_id,email,password_hash\n".to_owned(), |mut text, id| {

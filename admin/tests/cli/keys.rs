@@ -1,24 +1,25 @@
 //! `b2b-auth key`.
 
-use crate::support::TestStack;
+use crate::support::OperatedStack;
 use local::demo;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tests::{demo_key, new_key, with};
 
-fn keys(stack: &TestStack) -> Vec<(String, String, u64)> {
+fn keys(stack: &OperatedStack) -> Vec<(String, String, u64)> {
     let rows = stack.json(&["key", "list"]);
     let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
     let row = |row: &Value| (text(row, "key"), text(row, "does"), row["liveTokens"].as_u64().unwrap());
     rows.as_array().unwrap().iter().map(row).collect()
 }
 
-fn revoke_all(stack: &TestStack) {
+fn revoke_all(stack: &OperatedStack) {
     let revoke = ["token", "revoke", "--store", demo::STORE, "--all", "--confirm", demo::STORE];
     stack.b2b_auth(&revoke).succeeds();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_adds_a_key_that_signs_later_and_refuses_nobody() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     assert_eq!(keys(&stack), [("demo".into(), "signs and verifies".into(), 1)]);
     let rotated = stack.b2b_auth(&["key", "rotate"]);
     rotated.changes("key rotate");
@@ -26,13 +27,13 @@ async fn a_rotation_adds_a_key_that_signs_later_and_refuses_nobody() {
     let after = keys(&stack);
     assert_eq!((after[0].1.as_str(), after[0].2), ("will sign", 0));
     assert_eq!(after[1], ("demo".into(), "signs and verifies".into(), 1));
-    assert_eq!(stack.list(&demo::token()).await, 200);
+    assert_eq!(stack.list(&demo::token(), "").await.status, 200);
     stack.b2b_auth(&["doctor"]).succeeds();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_needed_is_only_retired_by_force() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     stack.b2b_auth(&["key", "retire", "nokey"]).fails(3, "The keyring has no key nokey.");
     stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "it signs now");
     stack.b2b_auth(&["key", "rotate"]).succeeds();
@@ -62,24 +63,18 @@ async fn a_key_that_is_needed_is_only_retired_by_force() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_signed_long_ago_and_has_no_live_tokens_is_retired() {
-    let stack = TestStack::start().await;
-    let secrets = &stack.secrets;
+    let stack = OperatedStack::start().await;
     let keyring = |signs_from: u64| {
-        let key = "0123456789abcdef0123456789abcdef";
-        format!(
-            r#"{{"kid": "new", "key": "new-{key}", "signsFrom": {signs_from}, "previous": [
-                {{"kid": "demo", "key": "demo-signing-key-0123456789abcdefghijklmnopqrstuvwxyz"}}, {{"kid": "old", "key": "old-{key}"}}]}}"#
-        )
+        let old = json!({"kid": "old", "key": "old-0123456789abcdef0123456789abcdef"});
+        let keyring = with(new_key(), "previous", vec![demo_key(), old]);
+        with(keyring, "signsFrom", signs_from).to_string()
     };
-    let put = async |text: String| {
-        secrets.put_secret_value().secret_id("keyring").secret_string(text).send().await.unwrap();
-    };
-    let now = shared::clock::Clock::system().now();
-    put(keyring(now - 3600)).await;
+    let now = stack.clock.now();
+    stack.put_keyring(&keyring(now - 3600)).await;
     stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "1 live server-to-server token of demostore would end");
     revoke_all(&stack);
     stack.b2b_auth(&["key", "retire", "demo"]).fails(5, "and storefront tokens last a day");
-    put(keyring(now - 90_000)).await;
+    stack.put_keyring(&keyring(now - 90_000)).await;
     stack.b2b_auth(&["key", "retire", "demo"]).changes("key retire");
     stack.b2b_auth(&["key", "retire", "old"]).changes("key retire");
     assert_eq!(keys(&stack).len(), 1);
@@ -87,21 +82,18 @@ async fn a_key_that_signed_long_ago_and_has_no_live_tokens_is_retired() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_rotation_is_finished_or_replaced() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let secrets = &stack.secrets;
     let version = "11111111-1111-1111-1111-111111111111";
-    for text in [
-        // A keyring that would lose the demo key.
-        r#"{"kid": "11111111-1111-1111-1111-111111111111", "key": "0123456789abcdef0123456789abcdef", "signsFrom": 4102444800}"#,
-    ] {
-        let put = secrets.put_secret_value().secret_id("keyring").client_request_token(version).secret_string(text);
-        put.version_stages("AWSPENDING").send().await.unwrap();
-        let looked_at = stack.b2b_auth(&["doctor"]);
-        assert!(looked_at.stdout.contains("A rotation was begun and not finished"), "{looked_at:?}");
-        stack.b2b_auth(&["key", "rotate"]).changes("key rotate");
-        let after = keys(&stack);
-        assert!(after.len() == 2 && after[0].0 != version, "{after:?}");
-    }
+    // A keyring that would lose the demo key.
+    let text = json!({"kid": version, "key": "0123456789abcdef0123456789abcdef", "signsFrom": 4_102_444_800_u64});
+    let put = secrets.put_secret_value().secret_id("keyring").client_request_token(version);
+    put.secret_string(text.to_string()).version_stages("AWSPENDING").send().await.unwrap();
+    let looked_at = stack.b2b_auth(&["doctor"]);
+    assert!(looked_at.stdout.contains("A rotation was begun and not finished"), "{looked_at:?}");
+    stack.b2b_auth(&["key", "rotate"]).changes("key rotate");
+    let after = keys(&stack);
+    assert!(after.len() == 2 && after[0].0 != version, "{after:?}");
     let looked_at = stack.b2b_auth(&["doctor"]);
     assert!(looked_at.code == Some(0) && !looked_at.stdout.contains("not finished"), "{looked_at:?}");
 }

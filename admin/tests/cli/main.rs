@@ -7,7 +7,6 @@ mod doctor;
 mod failures;
 mod import;
 mod keys;
-mod proxy;
 mod restore;
 mod stores;
 mod support;

@@ -1,12 +1,12 @@
 //! `b2b-auth restore`.
 
-use crate::support::TestStack;
+use crate::support::OperatedStack;
 use local::demo;
 use serde_json::json;
 use shared::tables::directory::Customer;
 
 /// A copy of the directory, as DynamoDB's point-in-time recovery makes one.
-async fn restored_table(stack: &TestStack) {
+async fn restored_table(stack: &OperatedStack) {
     let (client, table) = (&stack.dynamodb, "restored");
     let described = client.describe_table().table_name("directory").send().await.unwrap().table.unwrap();
     let request = client.create_table().table_name(table).billing_mode("PAY_PER_REQUEST".into());
@@ -20,11 +20,11 @@ async fn restored_table(stack: &TestStack) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_removed_by_mistake_comes_back_and_nothing_else_changes() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let restore = ["restore", "--from-table", "restored", "--store", demo::STORE];
     let account = stack.json(&["api-account", "create", "erp", "--store", demo::STORE, "--scope", "modify"]);
     let access_token = account["accessToken"].as_str().unwrap();
-    let storefront_token = stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.1["data"]["token"].clone();
+    let logged_in = stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await;
     restored_table(&stack).await;
     stack.b2b_auth(&["user", "disable", demo::REP_EMAIL, "--store", demo::STORE]).succeeds();
     stack.b2b_auth(&["user", "remove", demo::ADMIN_EMAIL, "--store", demo::STORE]).succeeds();
@@ -36,14 +36,14 @@ async fn what_was_removed_by_mistake_comes_back_and_nothing_else_changes() {
         {"restored": "customer", "email": demo::BUYER_EMAIL, "customerId": demo::BUYER_ID},
     ]);
     assert_eq!(stack.json(&[&restore[..], &["--dry-run"]].concat()), expected);
-    assert_eq!(stack.create_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.0, 400);
+    assert_eq!(stack.ask_for_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.status, 400);
     let ended = stack.b2b_auth(&restore);
     ended.changes("restore");
     assert_eq!(ended.audit()[0]["details"], json!({"fromTable": "restored", "restored": 2}));
-    assert_eq!(stack.create_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.0, 200);
-    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.0, 200);
+    assert_eq!(stack.ask_for_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.status, 200);
+    assert_eq!(stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.status, 200);
     // What was taken back stays so.
-    stack.b2b_auth(&["token", "verify", storefront_token.as_str().unwrap()]).fails(8, "revoked");
+    stack.b2b_auth(&["token", "verify", logged_in.storefront_token()]).fails(8, "revoked");
     stack.b2b_auth(&["token", "verify", access_token]).fails(8, "no store has such an API account");
     let users = stack.json(&["user", "list", "--store", demo::STORE]);
     assert_eq!((&users[1]["email"], &users[1]["active"]), (&json!(demo::REP_EMAIL), &json!(false)));
@@ -52,20 +52,20 @@ async fn what_was_removed_by_mistake_comes_back_and_nothing_else_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_was_removed_comes_back_without_its_tokens() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     restored_table(&stack).await;
     stack.b2b_auth(&["store", "remove", demo::STORE, "--confirm", demo::STORE]).succeeds();
     stack.b2b_auth(&["restore", "--from-table", "restored", "--store", demo::STORE]).changes("restore");
     let shown = stack.json(&["store", "show", demo::STORE]);
     assert_eq!((&shown["channels"], &shown["users"], &shown["customers"]), (&json!([1, 2]), &json!(2), &json!(1)));
-    assert_eq!(stack.list(&demo::token()).await, 401);
+    assert_eq!(stack.list(&demo::token(), "").await.status, 401);
     let customer: Customer = stack.customer(demo::BUYER_EMAIL).await.unwrap().customer;
     assert!(customer.active && customer.tokens_valid_after.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_restored_is_one_sentence() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let restore = |store| stack.b2b_auth(&["restore", "--from-table", "restored", "--store", store]);
     restore(demo::STORE).fails(3, "There is no table restored in this account and region.");
     restored_table(&stack).await;

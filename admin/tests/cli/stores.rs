@@ -1,16 +1,13 @@
 //! `b2b-auth store`.
 
-use crate::{
-    proxy::{Answer, Proxy},
-    support::{PASSWORD, TestStack},
-};
+use crate::support::{OperatedStack, PASSWORD};
 use local::demo;
-use serde_json::{Value, json};
-use shared::tables::{directory::STORE, dynamodb::key};
+use serde_json::json;
+use tests::{Fate, Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_added_shown_changed_and_removed() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     stack.b2b_auth(&["store", "add", "mystore", "--channels", "1,2"]).changes("store add");
     let stores = stack.json(&["store", "list"]);
     let hashes: Vec<_> = stores.as_array().unwrap().iter().map(|store| store["store"].as_str().unwrap()).collect();
@@ -27,7 +24,7 @@ async fn a_store_is_added_shown_changed_and_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_to_a_store_is_one_sentence_and_changes_nothing() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let before = stack.json(&["store", "list"]);
     let too_long = "a".repeat(65);
     for (arguments, code, says) in [
@@ -55,26 +52,26 @@ async fn what_cannot_be_done_to_a_store_is_one_sentence_and_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_store_goes_all_that_is_in_it() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let token = demo::token();
     let account = stack.json(&["api-account", "create", "erp", "--store", demo::STORE, "--scope", "modify"]);
     let access_token = account["accessToken"].as_str().unwrap();
-    let headers = [("X-Auth-Token", access_token), ("X-Store-Hash", demo::STORE)];
-    assert_eq!(stack.call("GET", "/backend/tokens", &headers, Value::Null).await.0, 200);
-    let storefront_token = stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await.1;
-    let storefront_token = storefront_token["data"]["token"].as_str().unwrap();
+    let list = async || stack.get("/backend/tokens").account(access_token).send().await.status;
+    assert_eq!(list().await, 200);
+    let logged_in = stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD).await;
+    let storefront_token = logged_in.storefront_token();
     stack.b2b_auth(&["token", "verify", storefront_token]).succeeds();
 
     stack.b2b_auth(&["store", "remove", demo::STORE, "--confirm", demo::STORE]).changes("store remove");
-    assert_eq!(stack.list(&token).await, 401);
-    assert_eq!(stack.call("GET", "/backend/tokens", &headers, Value::Null).await.0, 401);
-    assert_eq!(stack.create_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.0, 400);
+    assert_eq!(stack.list(&token, "").await.status, 401);
+    assert_eq!(list().await, 401);
+    assert_eq!(stack.ask_for_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.status, 400);
     stack.b2b_auth(&["token", "verify", storefront_token]).fails(8, "the store does not exist");
 
     // A store of the same hash is another store.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     stack.b2b_auth(&["store", "add", demo::STORE]).succeeds();
-    assert_eq!(stack.list(&token).await, 401);
+    assert_eq!(stack.list(&token, "").await.status, 401);
     stack.b2b_auth(&["token", "verify", storefront_token]).fails(8, "issued before the store was made anew");
     let user = ["user", "add", "new@example.com", "--store", demo::STORE, "--role", "administrator"];
     stack.with_password(PASSWORD, &user).succeeds();
@@ -85,10 +82,9 @@ async fn with_a_store_goes_all_that_is_in_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_was_interrupted_is_taken_up_again() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     // The last step is left.
-    let store = key(demo::STORE, STORE.into());
-    stack.dynamodb.delete_item().table_name("directory").set_key(Some(store)).send().await.unwrap();
+    stack.delete_store_item().await;
     let user = ["user", "add", "new@example.com", "--store", demo::STORE, "--role", "administrator"];
     stack.with_password(PASSWORD, &user).fails(3, "There is no store demostore.");
     let account = ["api-account", "create", "erp", "--store", demo::STORE, "--scope", "read"];
@@ -97,21 +93,18 @@ async fn a_removal_that_was_interrupted_is_taken_up_again() {
     stack.b2b_auth(&["store", "remove", demo::STORE, "--confirm", demo::STORE]).changes("store remove");
     let hashes = stack.json(&["store", "list"]);
     assert_eq!(hashes.as_array().unwrap().len(), 1, "{hashes}");
-    assert_eq!(stack.list(&demo::token()).await, 401);
+    assert_eq!(stack.list(&demo::token(), "").await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_half_way_says_so_and_leaves_an_audit_line() {
-    let stack = TestStack::start().await;
-    let denied = |operation: &str, _: u64, _: &Value| match operation {
-        "BatchWriteItem" => Answer::error("AccessDeniedException"),
-        _ => Answer::Forward,
-    };
-    let proxy = Proxy::start(stack.aws_url(), denied).await;
+    let stack = OperatedStack::start().await;
+    let proxy = Proxy::start(stack.aws_url()).await;
+    proxy.fault_in("BatchWriteItem", Fate::error("AccessDeniedException"));
     let remove = ["store", "remove", demo::STORE, "--confirm", demo::STORE];
-    let ended = stack.start_tool(&proxy.server.url, &remove).ended().await;
+    let ended = stack.start_tool(&proxy.url, &remove).ended().await;
     ended.fails(1, "Part of it may have been done. Run the same command again.");
     assert!(ended.audit().len() == 1 && ended.audit()[0]["result"] == "in doubt", "{ended:?}");
-    assert_eq!(stack.list(&demo::token()).await, 401, "the tokens are gone already");
+    assert_eq!(stack.list(&demo::token(), "").await.status, 401, "the tokens are gone already");
     stack.b2b_auth(&remove).changes("store remove");
 }

@@ -1,37 +1,24 @@
-//! A stack for each test, and the tool that works on it.
+//! The tool, and a stack that it works on.
 
-use aws_sdk_dynamodb::Client;
-use local::{Options, demo};
+use local::demo;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::{
-    clock::Clock,
-    configuration::{Configuration, StorefrontAccess},
-    tables::{
-        directory::{Customer, CustomerLogin, Directory},
-        dynamodb::{from_item, string},
-    },
+use shared::tables::{
+    directory::{Customer, CustomerLogin},
+    dynamodb::{from_item, string},
 };
 use std::{
     io::{Read, Write},
+    ops::Deref,
     process::{Child, Command, Stdio},
     thread::JoinHandle,
 };
+use tests::{TestStack, customer_login, with};
 
 /// A password that may be set.
 pub const PASSWORD: &str = "correct horse battery staple";
 /// Another.
 pub const OTHER_PASSWORD: &str = "another correct horse";
-
-/// A local stack, with the demo data.
-pub struct TestStack {
-    pub local: local::Stack,
-    pub configuration: Configuration,
-    pub dynamodb: Client,
-    pub secrets: aws_sdk_secretsmanager::Client,
-    pub directory: Directory,
-    http: reqwest::Client,
-}
 
 /// The program, with an environment that knows no AWS.
 pub fn program() -> Command {
@@ -52,24 +39,24 @@ pub fn run(command: Command, stdin: &str) -> Ended {
     Running::start(command, stdin).wait()
 }
 
-impl TestStack {
+pub fn in_store<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, &["--store", demo::STORE]].concat()
+}
+
+/// A stack with an operator.
+pub struct OperatedStack(TestStack);
+
+impl Deref for OperatedStack {
+    type Target = TestStack;
+
+    fn deref(&self) -> &TestStack {
+        &self.0
+    }
+}
+
+impl OperatedStack {
     pub async fn start() -> Self {
-        let configuration = Configuration::local(StorefrontAccess::AuthToken);
-        let options = Options::on_free_ports(configuration.clone(), Clock::system());
-        let local = local::Stack::start(options).await.unwrap();
-        let dynamodb = Client::new(&local.sdk_config);
-        let secrets = aws_sdk_secretsmanager::Client::new(&local.sdk_config);
-        let directory = Directory::new(dynamodb.clone(), configuration.directory_table.clone());
-        Self { local, configuration, dynamodb, secrets, directory, http: reqwest::Client::new() }
-    }
-
-    /// The address of its AWS.
-    pub fn aws_url(&self) -> &str {
-        &self.local.aws.server.url
-    }
-
-    pub fn api_url(&self) -> String {
-        format!("{}/api/io", self.local.api.url)
+        Self(TestStack::start_in_real_time().await)
     }
 
     /// A command for this stack.
@@ -105,52 +92,15 @@ impl TestStack {
         ended.json()
     }
 
-    /// Status and body of a call of the API.
-    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> (u16, Value) {
-        let url = format!("{}{path}", self.api_url());
-        let mut request = self.http.request(method.parse().unwrap(), url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if !body.is_null() {
-            request = request.json(&body);
-        }
-        let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.json().await.unwrap())
-    }
-
-    /// Status of a list with this token.
-    pub async fn list(&self, token: &str) -> u16 {
-        self.call("GET", "/backend/tokens", &[("authToken", token)], Value::Null).await.0
-    }
-
-    /// What `POST /auth/backend` answers.
-    pub async fn create_token(&self, store: &str, email: &str, password: &str) -> (u16, Value) {
-        let body = json!({"storeHash": store, "email": email, "password": password, "name": "n"});
-        self.call("POST", "/auth/backend", &[], body).await
-    }
-
-    /// What `POST /auth/customers` answers in the demo store.
-    pub async fn log_in(&self, email: &str, password: &str) -> (u16, Value) {
-        let body = json!({
-            "storeHash": demo::STORE, "email": email, "password": password, "channelId": 1, "name": "web",
-        });
-        self.call("POST", "/auth/customers", &[("authToken", &demo::token())], body).await
-    }
-
     /// Whether the customer of the demo store gets a token.
     pub async fn logs_in(&self, email: &str, password: &str, channel_id: u64) -> bool {
-        let body = json!({
-            "storeHash": demo::STORE, "email": email, "password": password, "channelId": channel_id, "name": "web",
-        });
-        let request = self.http.post(format!("{}/auth/customers", self.api_url())).json(&body);
-        let answer = request.header("authToken", demo::token()).send().await.unwrap();
-        answer.status().is_success()
+        let body = with(customer_login(email, password), "channelId", channel_id);
+        self.post("/auth/customers", &body).token(&self.demo_token).send().await.status == 200
     }
 
     /// The customer of the demo store with this e-mail, of whom both items must agree.
     pub async fn customer(&self, email: &str) -> Option<CustomerLogin> {
-        let login = self.directory.customer_login(demo::STORE, email).await.unwrap()?;
+        let login = self.directory().customer_login(demo::STORE, email).await.unwrap()?;
         let by_id = self.customer_by_id(login.customer.customer_id).await;
         assert_eq!(json!(by_id.unwrap()), json!(login.customer));
         Some(login)
@@ -158,7 +108,7 @@ impl TestStack {
 
     /// What the demo store has of the customer with this id, without the password hash.
     pub async fn customer_by_id(&self, id: u64) -> Option<Customer> {
-        self.directory.customer(demo::STORE, id).await.unwrap()
+        self.directory().customer(demo::STORE, id).await.unwrap()
     }
 
     /// What the demo store has in the directory under sort keys that begin so.

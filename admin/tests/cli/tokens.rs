@@ -1,34 +1,27 @@
 //! `b2b-auth token`.
 
-use crate::support::{Ended, TestStack, run};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use crate::support::{Ended, OperatedStack, in_store, run};
 use local::demo;
 use serde_json::{Value, json};
+use tests::{keyed, sign, signed_with_demo_key};
 
-/// Secret of the key `demo`.
-const KEY: &str = "demo-signing-key-0123456789abcdefghijklmnopqrstuvwxyz";
-
-fn in_store<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-    [arguments, &["--store", demo::STORE]].concat()
-}
-
-fn create(stack: &TestStack, name: &str) -> Value {
+fn create(stack: &OperatedStack, name: &str) -> Value {
     stack.json(&in_store(&["token", "create", "--email", "Admin@example.com", "--name", name]))
 }
 
-fn ids(stack: &TestStack, filter: &[&str]) -> Vec<u64> {
+fn ids(stack: &OperatedStack, filter: &[&str]) -> Vec<u64> {
     let tokens = stack.json(&in_store(&[&["token", "list"], filter].concat()));
     tokens.as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_created_shown_and_revoked() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     let ended = stack.b2b_auth(&in_store(&["token", "create", "--email", demo::ADMIN_EMAIL, "--name", "erp"]));
     ended.changes("token create");
     let created = create(&stack, "shop");
     let token = created["token"].as_str().unwrap();
-    assert!(!ended.stderr.contains("eyJ") && stack.list(token).await == 200);
+    assert!(!ended.stderr.contains("eyJ") && stack.list(token, "").await.status == 200);
     let shown = stack.json(&in_store(&["token", "show", "3"]));
     assert_eq!(
         (&shown["name"], &shown["email"], &shown["eventChannel"]),
@@ -36,7 +29,7 @@ async fn a_token_is_created_shown_and_revoked() {
     );
     assert!(shown["lastUsedAt"].is_u64() && !shown.to_string().contains("eyJ"), "{shown}");
     stack.b2b_auth(&in_store(&["token", "revoke", "3", "2"])).changes("token revoke");
-    assert_eq!(stack.list(token).await, 401);
+    assert_eq!(stack.list(token, "").await.status, 401);
     assert_eq!(ids(&stack, &[]), [1]);
     for (arguments, code, says) in [
         (vec!["token", "show", "3"], 3, "The store demostore has no token 3."),
@@ -66,7 +59,7 @@ async fn a_token_is_created_shown_and_revoked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pile_of_tokens_is_revoked_by_age_by_maker_or_whole() {
-    let stack = TestStack::start().await;
+    let stack = OperatedStack::start().await;
     create(&stack, "a");
     create(&stack, "b");
     let confirm = ["--confirm", demo::STORE];
@@ -93,12 +86,8 @@ async fn a_pile_of_tokens_is_revoked_by_age_by_maker_or_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_told_good_or_not_and_why() {
-    let stack = TestStack::start().await;
-    let now = shared::clock::Clock::system().now();
-    let header = Header { kid: Some("demo".into()), ..Header::new(Algorithm::HS256) };
-    let signed = |claims: Value, secret: &str| {
-        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
-    };
+    let stack = OperatedStack::start().await;
+    let now = stack.clock.now();
     let server = |more: Value| {
         let mut claims = json!({
             "email": "a@b", "store_hash": demo::STORE, "db": "default", "jti": "1", "aud": "server", "iat": now,
@@ -117,16 +106,20 @@ async fn a_token_is_told_good_or_not_and_why() {
         (&json!("server-to-server token"), &json!(demo::STORE), &json!("1"))
     );
     for (token, kind, problem) in [
-        (signed(server(json!({})), KEY), "server-to-server token", "it was revoked or deleted"),
-        (signed(server(json!({"exp": now - 60})), KEY), "server-to-server token", "expired"),
-        (signed(server(json!({"nbf": now + 60})), KEY), "server-to-server token", "not yet valid"),
-        (signed(server(json!({"aud": "else"})), KEY), "unknown", "its aud is neither server nor storefront"),
+        (signed_with_demo_key(&server(json!({}))), "server-to-server token", "it was revoked or deleted"),
+        (signed_with_demo_key(&server(json!({"exp": now - 60}))), "server-to-server token", "expired"),
+        (signed_with_demo_key(&server(json!({"nbf": now + 60}))), "server-to-server token", "not yet valid"),
+        (signed_with_demo_key(&server(json!({"aud": "else"}))), "unknown", "its aud is neither server nor storefront"),
         (
-            signed(server(json!({"aud": "storefront"})), KEY),
+            signed_with_demo_key(&server(json!({"aud": "storefront"}))),
             "storefront token",
             "a claim or header parameter is missing",
         ),
-        (signed(server(json!({})), "another-signing-key-0123456789abcdefghij"), "unknown", "wrong signature"),
+        (
+            sign(&keyed("demo"), &server(json!({})), "another-signing-key-0123456789abcdefghij"),
+            "unknown",
+            "wrong signature",
+        ),
         (demo::current_customer_jwt(now), "unknown", "no kid"),
         ("not a token".into(), "unknown", "malformed"),
     ] {
@@ -144,11 +137,8 @@ async fn a_token_is_told_good_or_not_and_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_caller_named_a_token_cannot_reach_the_terminal() {
-    let stack = TestStack::start().await;
-    let body = json!({
-        "storeHash": demo::STORE, "email": demo::ADMIN_EMAIL, "password": demo::ADMIN_PASSWORD, "name": "\u{1b}[2J\nx",
-    });
-    assert_eq!(stack.call("POST", "/auth/backend", &[], body).await.0, 200);
+    let stack = OperatedStack::start().await;
+    stack.create_token("\u{1b}[2J\nx").await;
     let listed = stack.b2b_auth(&in_store(&["token", "list"]));
     assert!(listed.stdout.contains(r"\u{1b}[2J\nx") && !listed.stdout.contains('\u{1b}'), "{listed:?}");
     assert_eq!(listed.stdout.lines().count(), 3);
