@@ -4,14 +4,14 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program to look at")]
 
-use local::demo;
+use local::{Options, Stack, demo};
 use serde_json::{Value, json};
 use std::{
     env, fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use tests::{Lambda, RuntimeApi, Terminator, TestStack, admin_login, buyer_login, with};
+use tests::{Lambda, RuntimeApi, Setup, Terminator, admin_login, buyer_login, with};
 
 const COLD_STARTS: usize = 51;
 const WARM_REQUESTS: u32 = 2000;
@@ -25,18 +25,21 @@ struct Case {
 
 #[tokio::main]
 async fn main() {
-    let stack = TestStack::start_in_real_time().await;
-    let create = Lambda::start(&binary("create-backend-token"), stack.aws_url()).await;
+    let Setup { configuration, clock } = Setup::in_real_time();
+    // Not a TestStack, which would spend time on a log.
+    let stack = Stack::start(Options::on_free_ports(configuration, clock.clone())).await.unwrap();
+    let aws_url = &stack.aws.server.url;
+    let create = Lambda::start(&binary("create-backend-token"), aws_url).await;
     for _ in 0..9 {
         invoke(&create, &event(&admin_login("bench")), 200).await;
     }
     drop(create);
-    let tls = Terminator::start(stack.aws_url()).await;
+    let tls = Terminator::start(aws_url).await;
     println!("{:<24} {:>6} {:>10} {:>10} {:>10} {:>10}", "function", "MiB", "cold", "cold, TLS", "warm", "warm, CPU");
-    for case in cases(stack.clock.now()) {
+    for case in cases(clock.now()) {
         let binary = binary(case.name);
-        let [clear, with_tls] = cold_times(&binary, &case, stack.aws_url(), &tls).await;
-        let (warm, cpu) = warm_times(&binary, &case, stack.aws_url()).await;
+        let [clear, with_tls] = cold_times(&binary, &case, aws_url, &tls).await;
+        let (warm, cpu) = warm_times(&binary, &case, aws_url).await;
         #[expect(clippy::cast_precision_loss, reason = "a size to look at")]
         let mebibytes = fs::metadata(&binary).unwrap().len() as f64 / f64::from(1 << 20);
         let [clear, with_tls, warm, cpu] = [clear, with_tls, warm, cpu].map(show);

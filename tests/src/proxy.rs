@@ -136,11 +136,11 @@ impl Proxy {
         self.set_secret("app", text);
     }
 
-    /// The name is in tests what the secret's own begins with.
+    /// A rule too, so another one ends it. The secret's own name begins with this one.
     fn set_secret(&self, name: &'static str, text: &str) {
         let secret = json!({"SecretString": text});
-        self.rule(move |request| match request.body["SecretId"].as_str() {
-            Some(id) if id.starts_with(name) => Fate::Answered(200, secret.clone()),
+        self.rule(move |request| match (request.operation, request.body["SecretId"].as_str()) {
+            ("GetSecretValue", Some(id)) if id.starts_with(name) => Fate::Answered(200, secret.clone()),
             _ => Fate::Forwarded,
         });
     }

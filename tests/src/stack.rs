@@ -102,6 +102,11 @@ impl Setup {
     pub fn at(now: u64) -> Self {
         Self { configuration: Configuration::local(StorefrontAccess::AuthToken), clock: Clock::new(move || now) }
     }
+
+    /// With the machine's clock, as programs that work on the stack have it.
+    pub fn in_real_time() -> Self {
+        Self { clock: Clock::system(), ..Self::default() }
+    }
 }
 
 impl TestStack {
@@ -114,9 +119,8 @@ impl TestStack {
         Self::start_with(Setup { configuration, ..Setup::default() }).await
     }
 
-    /// With the machine's clock, as programs that work on the stack have it.
     pub async fn start_in_real_time() -> Self {
-        Self::start_with(Setup { clock: Clock::system(), ..Setup::default() }).await
+        Self::start_with(Setup::in_real_time()).await
     }
 
     /// Uses the embedded DynamoDB, the AWS at `TEST_AWS_ENDPOINT_URL`, or a deployed stack.
