@@ -1,3 +1,4 @@
+use shared::logging;
 use std::{
     io,
     sync::{Arc, LazyLock, Mutex},
@@ -12,7 +13,7 @@ pub static LOG: LazyLock<Log> = LazyLock::new(|| {
         let log = log.clone();
         move || log.clone()
     });
-    tracing_subscriber::registry().with(lines.with_filter(shared::logging::filter(LevelFilter::TRACE))).init();
+    tracing_subscriber::registry().with(lines.with_filter(logging::filter(LevelFilter::TRACE))).init();
     log
 });
 

@@ -2,6 +2,7 @@
 //!
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
 
+use crate::Setup;
 use axum::{
     Router,
     body::Bytes,
@@ -14,7 +15,6 @@ use local::{
     aws,
     server::{self, Server},
 };
-use shared::configuration::{Configuration, StorefrontAccess};
 use std::{
     collections::HashMap,
     path::Path as FilePath,
@@ -73,15 +73,7 @@ impl RuntimeApi {
 
     /// How to start a function's binary with the environment that Lambda gives it, and the local AWS at `aws_url`.
     pub fn command(&self, binary: &FilePath, aws_url: &str) -> Command {
-        let Configuration {
-            tokens_table,
-            directory_table,
-            login_attempts_table,
-            keyring_secret_id,
-            app_secret_id,
-            max_tokens_per_store,
-            ..
-        } = Configuration::local(StorefrontAccess::AuthToken);
+        let configuration = Setup::default().configuration;
         let mut command = Command::new(binary);
         command
             .env_clear()
@@ -94,13 +86,13 @@ impl RuntimeApi {
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("AWS_ENDPOINT_URL", aws_url),
-                ("TOKENS_TABLE", &tokens_table),
-                ("DIRECTORY_TABLE", &directory_table),
-                ("LOGIN_ATTEMPTS_TABLE", &login_attempts_table),
-                ("KEYRING_SECRET_ID", &keyring_secret_id),
-                ("APP_SECRET_ID", &app_secret_id),
+                ("TOKENS_TABLE", &configuration.tokens_table),
+                ("DIRECTORY_TABLE", &configuration.directory_table),
+                ("LOGIN_ATTEMPTS_TABLE", &configuration.login_attempts_table),
+                ("KEYRING_SECRET_ID", &configuration.keyring_secret_id),
+                ("APP_SECRET_ID", &configuration.app_secret_id),
                 ("STOREFRONT_ACCESS", "authToken"),
-                ("MAX_TOKENS_PER_STORE", &max_tokens_per_store.to_string()),
+                ("MAX_TOKENS_PER_STORE", &configuration.max_tokens_per_store.to_string()),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::null());

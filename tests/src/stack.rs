@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use shared::{
     auth::access_token,
+    aws::timeouts,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
     passwords,
@@ -180,8 +181,7 @@ impl TestStack {
 
     /// Functions as after a cold start in production: nothing is cached yet, and time-outs are short.
     pub async fn fresh_functions(&self, aws_url: &str) -> Self {
-        let timeouts = shared::aws::timeouts();
-        let sdk_config = aws::sdk_config(aws_url).await.into_builder().timeout_config(timeouts).build();
+        let sdk_config = aws::sdk_config(aws_url).await.into_builder().timeout_config(timeouts()).build();
         self.with_clients(&DynamoDb::new(&sdk_config), &SecretsManager::new(&sdk_config)).await
     }
 
