@@ -5,10 +5,8 @@ use crate::{
     output::Format,
     stack::TargetArguments,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use serde_json::json;
-use shared::http::fields;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,45 +76,4 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-}
-
-#[derive(Args)]
-pub struct StoreArgument {
-    /// The store's hash.
-    #[arg(long, value_name = "STORE", value_parser = store_hash)]
-    pub store: String,
-}
-
-/// A store hash: one part of an address, so that nothing need be escaped anywhere.
-pub fn store_hash(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if (1..=64).contains(&text.len()) && text.chars().all(is_plain) {
-        Ok(text.into())
-    } else {
-        Err("must be 1 to 64 letters, digits, - or _".into())
-    }
-}
-
-/// An e-mail address, as the API takes it.
-pub fn email(text: &str) -> Result<String, String> {
-    fields::email(&json!(text))
-}
-
-/// The id of a channel or a customer.
-pub fn id(text: &str) -> Result<u64, String> {
-    fields::positive_integer(&json!(text))
-}
-
-/// A name that is not empty.
-pub fn name(text: &str) -> Result<String, String> {
-    fields::text(1..=255)(&json!(text))
-}
-
-/// A time, as ISO 8601 or in Unix seconds.
-pub fn time(text: &str) -> Result<u64, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let seconds = fields::iso8601(&json!(text)).ok().and_then(|seconds| u64::try_from(seconds).ok());
-    seconds.ok_or_else(|| "must be a time such as 2026-12-31T00:00:00Z, or Unix seconds".into())
 }

@@ -1,9 +1,9 @@
 //! One line of JSON on standard error for each change: who, when, what, where.
 
 use crate::{
-    Tool,
     failure::{Failure, Kind},
     output::{say, utc},
+    tool::Tool,
 };
 use serde_json::{Map, Value, json};
 

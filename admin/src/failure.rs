@@ -1,7 +1,9 @@
 //! Why a command ends without what it was asked for: a sentence for a person, an exit code for a script.
 
-use shared::http::error::Error;
-use std::{fmt, process::ExitCode};
+use aws_credential_types::provider::error::{CredentialsError, TokenError};
+use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
+use shared::fault::{Chain, Fault};
+use std::{error::Error, fmt, process::ExitCode};
 
 /// What a script can tell failures apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,11 @@ impl Failure {
         Self { kind, message: message.into() }
     }
 
+    /// That this machine has no randomness.
+    pub fn no_random_bytes(error: impl fmt::Display) -> Self {
+        Self::new(Kind::Fault, format!("This machine gives no random bytes: {error}"))
+    }
+
     /// Whether something may have been changed all the same.
     pub fn leaves_doubt(&self) -> bool {
         matches!(self.kind, Kind::Fault | Kind::Unavailable)
@@ -55,72 +62,75 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Some causes are lists.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let (kind, what_to_do) = what_to_do(&fault);
+        // Some causes are lists.
+        let cause = fault.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        Self::new(kind, format!("{what_to_do}. ({cause})"))
+    }
 }
 
-/// By the codes that AWS's services answer with, what went wrong and what to do.
-const ACCESS: [(&[&str], &str); 4] = [
-    (
-        &[
-            "ExpiredToken",
-            "RequestExpired",
-            "TokenRefreshRequired",
-            "session has expired",
-            "token has expired",
-            "TokenProviderError",
-        ],
-        "The AWS credentials have expired. Sign in again, for example with `aws sso login`, and run the same command again",
-    ),
-    (
-        &["InvalidClientTokenId", "UnrecognizedClient", "SignatureDoesNotMatch", "InvalidSignature", "AuthFailure"],
-        "AWS does not know these credentials. Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile",
-    ),
-    (
-        &["AccessDenied", "UnauthorizedOperation", "NotAuthorized"],
-        "The AWS credentials are not allowed to do this. Use a role that is, or add the permission that AWS names",
-    ),
-    (
-        &[
-            "CredentialsNotLoaded",
-            "no providers in chain",
-            "credential provider",
-            "loading credentials",
-            "InvalidTokenException",
-        ],
-        "There are no AWS credentials. Sign in with the AWS CLI, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a \
-         profile with --profile",
-    ),
-];
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let Some(cause) = error.cause() else {
-            return Self::new(Kind::Fault, error.to_string());
-        };
-        let told = |kind, what_to_do: &str| Self::new(kind, format!("{what_to_do}. ({})", one_line(cause)));
-        for (codes, what_to_do) in ACCESS {
-            if codes.iter().any(|code| cause.contains(code)) {
-                return told(Kind::NoAccess, what_to_do);
-            }
-        }
-        if cause.contains("ResourceNotFoundException") {
-            return told(
-                Kind::NoAccess,
-                "A table or secret of the stack does not exist in this account and region. `b2b-auth doctor` says which",
-            );
-        }
-        match error {
-            Error::Unavailable(_) if cause.contains("dispatch failure") => told(
-                Kind::Unavailable,
-                "AWS cannot be reached. Check the network, --region and --aws-endpoint; for --local, start `cargo run` first",
-            ),
-            Error::Unavailable(_) => told(
-                Kind::Unavailable,
-                "AWS did not answer in time or is throttled. Look whether it was done all the same, and run the same command again",
-            ),
-            _ => told(Kind::Fault, "This should not happen. The cause"),
-        }
+/// What went wrong and what to do.
+fn what_to_do(fault: &Fault) -> (Kind, &'static str) {
+    // A fault may be that of another call behind it, such as one for credentials.
+    let codes = || fault.code.as_deref().into_iter().chain(Chain(fault).links().filter_map(code));
+    if let Some(what_to_do) = codes().find_map(no_access) {
+        (Kind::NoAccess, what_to_do)
+    } else if has::<TokenError>(fault) {
+        (Kind::NoAccess, EXPIRED)
+    } else if has::<CredentialsError>(fault) {
+        (
+            Kind::NoAccess,
+            "There are no AWS credentials. Sign in with the AWS CLI, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a \
+             profile with --profile",
+        )
+    } else if codes().any(|code| code == "ResourceNotFoundException") {
+        (
+            Kind::NoAccess,
+            "A table or secret of the stack does not exist in this account and region. `b2b-auth doctor` says which",
+        )
+    } else if !fault.is_transient {
+        (Kind::Fault, "This should not happen. The cause")
+    } else if has::<ConnectorError>(fault) {
+        (
+            Kind::Unavailable,
+            "AWS cannot be reached. Check the network, --region and --aws-endpoint; for --local, start `cargo run` first",
+        )
+    } else {
+        (
+            Kind::Unavailable,
+            "AWS did not answer in time or is throttled. Look whether it was done all the same, and run the same command again",
+        )
     }
+}
+
+/// Whether something of this type caused it.
+fn has<E: Error + 'static>(fault: &Fault) -> bool {
+    Chain(fault).links().any(<dyn Error>::is::<E>)
+}
+
+const EXPIRED: &str =
+    "The AWS credentials have expired. Sign in again, for example with `aws sso login`, and run the same command again";
+
+fn code<'a>(link: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    link.downcast_ref::<ErrorMetadata>()?.code()
+}
+
+/// By the codes that AWS's services refuse callers with, what to do. Some services end them in `Exception`.
+fn no_access(code: &str) -> Option<&'static str> {
+    Some(match code.trim_end_matches("Exception") {
+        "ExpiredToken" | "RequestExpired" | "TokenRefreshRequired" => EXPIRED,
+        "InvalidClientTokenId"
+        | "UnrecognizedClient"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignature"
+        | "AuthFailure" => {
+            "AWS does not know these credentials. Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile"
+        }
+        "AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" => {
+            "The AWS credentials are not allowed to do this. Use a role that is, or add the permission that AWS names"
+        }
+        _ => return None,
+    })
 }

@@ -3,11 +3,14 @@
 mod arguments;
 mod audit;
 mod commands;
-mod directory;
+mod confirm;
+mod date;
 mod failure;
 mod output;
 mod password;
 mod stack;
+mod tool;
+mod values;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -15,12 +18,7 @@ use failure::Failure;
 use output::Output;
 use stack::Stack;
 use std::process::ExitCode;
-
-/// What every command works with.
-pub struct Tool {
-    stack: Stack,
-    output: Output,
-}
+use tool::Tool;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -139,6 +139,11 @@ fn cell(name: &str, value: &Value) -> String {
     }
 }
 
+/// A number with its noun, such as `1 token` or `2 tokens`.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Unix seconds as a time in UTC.
 pub fn utc(unix_seconds: u64) -> String {
     let time = i64::try_from(unix_seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

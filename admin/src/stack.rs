@@ -1,32 +1,24 @@
 //! The stack that a command works on: one that was deployed, or the one that `cargo run` started.
 
 use crate::{
+    date::AwsClock,
     failure::{Failure, Kind},
     output::say,
 };
+use accounts::Accounts;
 use aws_config::{Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_cloudformation::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef},
-    error::BoxError,
-    types::Stack as Description,
-};
+use aws_sdk_cloudformation::{error::ProvideErrorMetadata, types::Stack as Description};
 use aws_sdk_dynamodb::config::Credentials;
 use clap::Args;
 use shared::{
     aws,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
+    fault::Fault,
     keys::jwt::LEEWAY,
     services::Services,
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// DynamoDB and Secrets Manager of the stack that `cargo run` starts.
@@ -65,6 +57,7 @@ pub struct Stack {
     pub rotation_days: u64,
     /// What the functions work with.
     pub services: Services,
+    pub accounts: Accounts,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub secrets: aws_sdk_secretsmanager::Client,
     /// What the paths of the endpoints follow.
@@ -96,7 +89,7 @@ impl Stack {
             .credentials_provider(Credentials::new("local", "local", None, None, "local"));
         let configuration = Configuration::local(StorefrontAccess::AuthToken);
         let api_url = arguments.api_url.as_deref().unwrap_or(LOCAL_API);
-        Self::new("local".into(), 0, &config.load().await, configuration, api_url, false)
+        Self::new("local".into(), &config.load().await, configuration, Clock::system(), api_url)
     }
 
     async fn deployed(name: &str, arguments: &TargetArguments) -> Result<Self, Failure> {
@@ -117,8 +110,7 @@ impl Stack {
                 "Which AWS region? Name it with --region or AWS_REGION, or in the profile.",
             ));
         };
-        let server_clock = ServerClock::default();
-        let description = describe(&config, name, &region, &server_clock).await?;
+        let (description, clock) = describe(&config, name, &region).await?;
         let output = |key: &str| {
             let found = description.outputs().iter().find(|output| output.output_key() == Some(key));
             found.and_then(|output| output.output_value()).map(ToOwned::to_owned).ok_or_else(|| {
@@ -146,42 +138,24 @@ impl Stack {
             None => output("ApiUrl")?,
         };
         let rotation_days = parameter("RotationDays").parse().unwrap_or(0);
-        let stack = Self::new(format!("{name} in {region}"), rotation_days, &config, configuration, &api_url, true);
-        Ok(stack.with_clock(server_clock.ahead()))
+        let stack = Self::new(format!("{name} in {region}"), &config, configuration, clock, &api_url);
+        Ok(Self { rotation_days, identity: Some(aws_sdk_sts::Client::new(&config)), ..stack })
     }
 
-    fn new(
-        name: String,
-        rotation_days: u64,
-        config: &SdkConfig,
-        configuration: Configuration,
-        api_url: &str,
-        has_identity: bool,
-    ) -> Self {
+    fn new(name: String, config: &SdkConfig, configuration: Configuration, clock: Clock, api_url: &str) -> Self {
         let dynamodb = aws_sdk_dynamodb::Client::new(config);
         let secrets = aws_sdk_secretsmanager::Client::new(config);
         Self {
             name,
-            rotation_days,
-            services: Services::new(&dynamodb, secrets.clone(), configuration, Clock::system()),
+            rotation_days: 0,
+            accounts: Accounts::new(&dynamodb, &configuration, clock.clone()),
+            services: Services::new(&dynamodb, &secrets, configuration, clock),
             dynamodb,
             secrets,
             api_url: api_url.trim_end_matches('/').into(),
-            identity: has_identity.then(|| aws_sdk_sts::Client::new(config)),
+            identity: None,
             actor: OnceCell::new(),
         }
-    }
-
-    /// Goes by AWS's clock, which the functions go by: a revocation by a clock that is behind would spare tokens.
-    fn with_clock(mut self, seconds_ahead: i64) -> Self {
-        if seconds_ahead.unsigned_abs() > LEEWAY {
-            say(&format!(
-                "AWS's clock is {seconds_ahead} seconds ahead of this machine's; the time is taken from AWS."
-            ));
-        }
-        let clock = Clock::system();
-        self.services.clock = Clock::new(move || clock.now().saturating_add_signed(seconds_ahead));
-        self
     }
 
     /// The settings of the deployment.
@@ -216,54 +190,28 @@ fn patient_config(attempts: u32) -> aws_config::ConfigLoader {
     aws::config().timeout_config(timeouts).retry_config(RetryConfig::standard().with_max_attempts(attempts))
 }
 
-/// How far AWS's clock was ahead of this machine's, in seconds, when it last answered.
-#[derive(Clone, Debug, Default)]
-struct ServerClock(Arc<AtomicI64>);
-
-impl ServerClock {
-    fn ahead(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
+/// The stack, and the clock that its functions go by: a revocation by one that is behind would spare tokens.
+async fn describe(config: &SdkConfig, name: &str, region: &str) -> Result<(Description, Clock), Failure> {
+    let aws_clock = AwsClock::default();
+    let request = aws_sdk_cloudformation::Client::new(config).describe_stacks().stack_name(name);
+    let answer = match request.customize().interceptor(aws_clock.clone()).send().await {
+        Ok(answer) => answer,
+        // It has no code of its own.
+        Err(error) if error.message().is_some_and(|message| message.contains("does not exist")) => {
+            return Err(no_stack(name, region));
+        }
+        Err(error) => return Err(Fault::of_aws("DescribeStacks", error).into()),
+    };
+    let description = answer.stacks.into_iter().flatten().next().ok_or_else(|| no_stack(name, region))?;
+    Ok((description, clock(aws_clock.seconds_ahead())))
 }
 
-impl Intercept for ServerClock {
-    fn name(&self) -> &'static str {
-        "ServerClock"
+fn clock(seconds_ahead: i64) -> Clock {
+    if seconds_ahead.unsigned_abs() > LEEWAY {
+        say(&format!("AWS's clock is {seconds_ahead} seconds ahead of this machine's; the time is taken from AWS."));
     }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date");
-        if let Some(date) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) {
-            let here = i64::try_from(Clock::system().now()).unwrap_or(0);
-            self.0.store(date.unix_timestamp() - here, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-async fn describe(
-    config: &SdkConfig,
-    name: &str,
-    region: &str,
-    server_clock: &ServerClock,
-) -> Result<Description, Failure> {
-    let config = aws_sdk_cloudformation::config::Builder::from(config).interceptor(server_clock.clone()).build();
-    let client = aws_sdk_cloudformation::Client::from_conf(config);
-    match client.describe_stacks().stack_name(name).send().await {
-        Ok(answer) => answer.stacks.into_iter().flatten().next().ok_or_else(|| no_stack(name, region)),
-        Err(fault) => {
-            let error = aws::error("DescribeStacks", &fault);
-            if error.cause().is_some_and(|cause| cause.contains("does not exist")) {
-                return Err(no_stack(name, region));
-            }
-            Err(error.into())
-        }
-    }
+    let here = Clock::system();
+    Clock::new(move || here.now().saturating_add_signed(seconds_ahead))
 }
 
 fn no_stack(name: &str, region: &str) -> Failure {

@@ -1,7 +1,7 @@
 //! DynamoDB and Secrets Manager on one port, as far as the functions and their operator need them.
 
 use crate::{
-    secrets_manager::SecretsManager,
+    secrets_manager::{REGION, SecretsManager},
     server::{self, Server, StartError},
 };
 use aws_config::{Region, SdkConfig, timeout::TimeoutConfig};
@@ -18,14 +18,8 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
-
-/// Secrets by name.
-pub type Secrets = BTreeMap<String, String>;
-
-/// The region that local clients name; any would do.
-pub const REGION: &str = "us-east-1";
 
 /// Largest request to Secrets Manager that is read, in bytes.
 const MAX_SECRETS_REQUEST_BYTES: usize = 256 * 1024;

@@ -1,6 +1,7 @@
 //! Tables and demo data, always the same.
 
-use crate::aws::Secrets;
+use crate::secrets_manager::Secrets;
+use accounts::{Accounts, passwords};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
@@ -9,17 +10,15 @@ use aws_sdk_dynamodb::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
     },
 };
-use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use shared::{
-    aws,
+    clock::Clock,
     configuration::Configuration,
-    http::error::Error,
-    keys::{jwt, keyring::Keyring},
-    passwords,
+    fault::Fault,
+    keys::{app::AppSecret, jwt, keyring::Keyring},
     tables::{
         directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
-        dynamodb::built,
+        items::built,
         tokens::{EventChannel, TokenRecord, TokenTable},
     },
 };
@@ -53,17 +52,22 @@ pub const APP_CLIENT_ID: &str = "demo-app-client-id";
 /// Client secret of the app that makes current-customer JWTs.
 pub const APP_CLIENT_SECRET: &str = "demo-app-client-secret-0123456789abcdef";
 
+/// Id of the demo token: the first of its store.
+const TOKEN_ID: u64 = 1;
 /// When the demo token was issued: 2024-01-01T00:00:00Z.
 const TOKEN_IAT: u64 = 1_704_067_200;
 
 /// The secrets that a local deployment begins with.
 #[must_use]
 pub fn secrets(configuration: &Configuration) -> Secrets {
-    let app = json!({"clientId": APP_CLIENT_ID, "clientSecret": APP_CLIENT_SECRET});
     Secrets::from([
         (configuration.keyring_secret_id.clone(), keyring_secret()),
-        (configuration.app_secret_id.clone(), app.to_string()),
+        (configuration.app_secret_id.clone(), json!(app()).to_string()),
     ])
+}
+
+fn app() -> AppSecret {
+    AppSecret { client_id: APP_CLIENT_ID.into(), client_secret: APP_CLIENT_SECRET.into() }
 }
 
 fn keyring_secret() -> String {
@@ -78,12 +82,12 @@ fn keyring_secret() -> String {
 pub fn token() -> String {
     #[expect(clippy::expect_used, reason = "the demo keyring is good")]
     let keyring = Keyring::parse(&keyring_secret()).expect("a keyring");
-    jwt::sign(&token_record().claims(STORE), keyring.signing_key(TOKEN_IAT))
+    jwt::sign(&token_record(TOKEN_ID).claims(STORE), keyring.signing_key(TOKEN_IAT))
 }
 
-fn token_record() -> TokenRecord {
+fn token_record(id: u64) -> TokenRecord {
     TokenRecord {
-        id: 1,
+        id,
         name: "demo".into(),
         email: ADMIN_EMAIL.into(),
         event_channel: EventChannel::Admin,
@@ -96,31 +100,16 @@ fn token_record() -> TokenRecord {
 }
 
 /// A current-customer JWT of [`BUYER_EMAIL`], as the platform makes them, but good for a day.
-///
-/// # Panics
-/// Never: plain data can be signed.
 #[must_use]
 pub fn current_customer_jwt(now: u64) -> String {
-    let claims = json!({
-        "customer": {"id": BUYER_ID, "email": BUYER_EMAIL, "group_id": "1"},
-        "iss": "bc/apps",
-        "sub": STORE,
-        "store_hash": STORE,
-        "aud": APP_CLIENT_ID,
-        "operation": "current_customer",
-        "iat": now,
-        "exp": now + jwt::DAY,
-    });
-    let key = EncodingKey::from_secret(APP_CLIENT_SECRET.as_bytes());
-    #[expect(clippy::expect_used, reason = "plain data can be signed")]
-    jsonwebtoken::encode(&Header::default(), &claims, &key).expect("a JWT")
+    accounts::current_customer_jwt(&app(), STORE, BUYER_ID, BUYER_EMAIL, now, jwt::DAY)
 }
 
 /// Makes the tables and the demo data that are not there yet. Demo data that was changed or deleted stays so.
 ///
 /// # Errors
 /// Says what failed.
-pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> Result<(), Error> {
+pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> Result<(), Fault> {
     let client = Client::new(sdk_config);
     create_table(&client, &configuration.tokens_table, &["pk", "sk"]).await?;
     create_table(&client, &configuration.directory_table, &["pk", "sk"]).await?;
@@ -130,13 +119,13 @@ pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> R
             .update_time_to_live()
             .table_name(&configuration.login_attempts_table)
             .time_to_live_specification(built(ttl.build())?);
-        request.send().await.map_err(|fault| aws::error("UpdateTimeToLive", &fault))?;
+        request.send().await.map_err(|error| Fault::of_aws("UpdateTimeToLive", error))?;
     }
     fill(&client, configuration).await
 }
 
 /// Whether the table was not there yet.
-async fn create_table(client: &Client, name: &str, key_attributes: &[&str]) -> Result<bool, Error> {
+async fn create_table(client: &Client, name: &str, key_attributes: &[&str]) -> Result<bool, Fault> {
     let mut request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
     for (attribute, key_type) in key_attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
         let definition =
@@ -146,13 +135,14 @@ async fn create_table(client: &Client, name: &str, key_attributes: &[&str]) -> R
     }
     match request.send().await {
         Ok(_) => Ok(true),
-        Err(fault) if fault.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => Ok(false),
-        Err(fault) => Err(aws::error("CreateTable", &fault)),
+        Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => Ok(false),
+        Err(error) => Err(Fault::of_aws("CreateTable", error)),
     }
 }
 
-async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Error> {
+async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Fault> {
     let directory = Directory::new(client.clone(), configuration.directory_table.clone());
+    let accounts = Accounts::new(client, configuration, Clock::system());
     if directory.store(OTHER_STORE).await?.is_some() {
         return Ok(());
     }
@@ -163,7 +153,7 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
     ] {
         let password_hash = passwords::hash(&password.into())?;
         let user = BackendUser { email: email.into(), password_hash, role, active: true };
-        directory.put_backend_user(store_hash, &user).await?;
+        accounts.put_user(store_hash, &user).await?;
     }
     for (store_hash, customer_id, email) in
         [(STORE, BUYER_ID, BUYER_EMAIL), (OTHER_STORE, OTHER_BUYER_ID, OTHER_BUYER_EMAIL)]
@@ -171,7 +161,7 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
         let customer =
             Customer { customer_id, email: email.into(), channels: vec![1], active: true, tokens_valid_after: None };
         let login = CustomerLogin { customer, password_hash: passwords::hash(&BUYER_PASSWORD.into())? };
-        directory.put_customer(store_hash, &login).await?;
+        accounts.put_customer(store_hash, &login).await?;
     }
     let tokens = TokenTable::new(client.clone(), configuration.tokens_table.clone());
     let counter = tokens.counter(STORE).await?;
@@ -179,9 +169,9 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Erro
         && let Some(admin) = directory.backend_user(STORE, ADMIN_EMAIL).await?
     {
         let maker = directory.backend_user_check(STORE, &admin)?;
-        tokens.create(STORE, token_record(), counter, configuration.max_tokens_per_store, &maker).await?;
+        tokens.create(STORE, counter, configuration.max_tokens_per_store, &maker, token_record).await?;
     }
     // The other store comes last: it says that all is there.
-    directory.put_store(STORE, &Store { channels: vec![1, 2], created_at: 0 }).await?;
-    directory.put_store(OTHER_STORE, &Store { channels: vec![1], created_at: 0 }).await
+    accounts.put_store(STORE, &Store { channels: vec![1, 2], created_at: 0 }).await?;
+    accounts.put_store(OTHER_STORE, &Store { channels: vec![1], created_at: 0 }).await
 }

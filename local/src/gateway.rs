@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, Method, Uri, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,8 +14,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use create_backend_token::CreateBackendToken;
 use delete_backend_token::DeleteBackendToken;
 use exchange_customer_jwt::ExchangeCustomerJwt;
+use futures_util::{FutureExt, future::BoxFuture};
 use http_body_util::LengthLimitError;
 use issue_storefront_token::IssueStorefrontToken;
+use lambda_http::Body as LambdaBody;
 use list_backend_tokens::ListBackendTokens;
 use login_customer::LoginCustomer;
 use serde_json::{Map, Value, json};
@@ -23,8 +25,8 @@ use shared::{
     auth::last_uses::LastUses,
     clock::Clock,
     configuration::Configuration,
-    http::{envelope::ProxyResponse, error::Error},
-    lambda::{Function, answer},
+    http::{envelope::error_response, error::Error, guard},
+    lambda::{Endpoint, answer},
     services::Services,
 };
 use std::{error::Error as StdError, io, sync::Arc};
@@ -37,24 +39,47 @@ pub const PREFIXES: [&str; 2] = ["/io", "/v3/io"];
 /// Largest request body that API Gateway takes, in bytes.
 const MAX_PAYLOAD_BYTES: usize = 10 * 1024 * 1024;
 
-/// Method, path below stage and prefix, and name of the function that answers.
-pub const ROUTES: [(Method, &str, &str); 6] = [
-    (Method::POST, "/auth/backend", CreateBackendToken::NAME),
-    (Method::DELETE, "/auth/backend", DeleteBackendToken::NAME),
-    (Method::GET, "/backend/tokens", ListBackendTokens::NAME),
-    (Method::GET, "/auth/storefront", ExchangeCustomerJwt::NAME),
-    (Method::POST, "/auth/customers", LoginCustomer::NAME),
-    (Method::POST, "/auth/customers/storefront", IssueStorefrontToken::NAME),
+/// What leads to a function.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// What follows stage and prefix.
+    pub path: &'static str,
+    /// Name of the function that answers.
+    pub function: &'static str,
+    invoke: Invoke,
+}
+
+/// Gives a function an event, and what it works with.
+type Invoke = for<'a> fn(&'a Services, &'a str) -> BoxFuture<'a, Response>;
+
+/// All routes.
+pub static ROUTES: [Route; 6] = [
+    route::<CreateBackendToken>(Method::POST, "/auth/backend"),
+    route::<DeleteBackendToken>(Method::DELETE, "/auth/backend"),
+    route::<ListBackendTokens>(Method::GET, "/backend/tokens"),
+    route::<ExchangeCustomerJwt>(Method::GET, "/auth/storefront"),
+    route::<LoginCustomer>(Method::POST, "/auth/customers"),
+    route::<IssueStorefrontToken>(Method::POST, "/auth/customers/storefront"),
 ];
 
-/// The six functions.
+const fn route<E: Endpoint>(method: Method, path: &'static str) -> Route {
+    Route { method, path, function: E::NAME, invoke: |services, event| invoke::<E>(services, event).boxed() }
+}
+
+/// Answers an event as a deployed function does, once the runtime has handed it over.
+async fn invoke<E: Endpoint>(services: &Services, event: &str) -> Response {
+    let answer = match guard::request(event.as_bytes()) {
+        Some(request) => answer::<E>(services, &request).await,
+        None => error_response(&Error::BadRequest("The event is not JSON.")),
+    };
+    http_response(answer)
+}
+
+/// The functions, each with services of its own, as where each is a process: none waits for what another reads.
 pub struct Functions {
-    create_backend_token: CreateBackendToken,
-    delete_backend_token: DeleteBackendToken,
-    list_backend_tokens: ListBackendTokens,
-    exchange_customer_jwt: ExchangeCustomerJwt,
-    login_customer: LoginCustomer,
-    issue_storefront_token: IssueStorefrontToken,
+    functions: Vec<(&'static Route, Services)>,
+    /// Shared, so that a use which one has written is not written again by the next.
     last_uses: Arc<LastUses>,
 }
 
@@ -98,7 +123,11 @@ async fn serve(State(functions): State<Arc<Functions>>, request: Request) -> Res
     let answer = functions.serve(request, &request_id).await;
     // As a function does once its answer is sent.
     tokio::spawn(async move { functions.last_uses.write().await });
-    http_response(answer.unwrap_or_else(|error| ProxyResponse::from(&error)), &request_id)
+    let mut answer = answer.unwrap_or_else(|error| http_response(error_response(&error)));
+    answer
+        .headers_mut()
+        .extend(HeaderValue::from_str(&request_id).map(|id| (HeaderName::from_static("x-amzn-requestid"), id)));
+    answer
 }
 
 impl Functions {
@@ -110,37 +139,23 @@ impl Functions {
         configuration: &Configuration,
         clock: &Clock,
     ) -> Self {
-        let new = || Services::new(dynamodb, secrets.clone(), configuration.clone(), clock.clone());
-        let last_uses = new().last_uses;
-        let services = || Services { last_uses: Arc::clone(&last_uses), ..new() };
-        Self {
-            create_backend_token: CreateBackendToken::new(services()),
-            delete_backend_token: DeleteBackendToken::new(services()),
-            list_backend_tokens: ListBackendTokens::new(services()),
-            exchange_customer_jwt: ExchangeCustomerJwt::new(services()),
-            login_customer: LoginCustomer::new(services()),
-            issue_storefront_token: IssueStorefrontToken::new(services()),
-            last_uses: Arc::clone(&last_uses),
-        }
+        let new = || Services::new(dynamodb, secrets, configuration.clone(), clock.clone());
+        let last_uses = new().auth.last_uses;
+        let function = |route| {
+            let mut services = new();
+            services.auth.last_uses = Arc::clone(&last_uses);
+            (route, services)
+        };
+        Self { functions: ROUTES.iter().map(function).collect(), last_uses }
     }
 
-    /// What the function of this name answers to an event.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchRoute`] if there is none of this name.
-    pub async fn invoke(&self, name: &str, event: &str) -> Result<ProxyResponse, Error> {
-        Ok(match name {
-            CreateBackendToken::NAME => answer(&self.create_backend_token, event).await,
-            DeleteBackendToken::NAME => answer(&self.delete_backend_token, event).await,
-            ListBackendTokens::NAME => answer(&self.list_backend_tokens, event).await,
-            ExchangeCustomerJwt::NAME => answer(&self.exchange_customer_jwt, event).await,
-            LoginCustomer::NAME => answer(&self.login_customer, event).await,
-            IssueStorefrontToken::NAME => answer(&self.issue_storefront_token, event).await,
-            _ => return Err(Error::NoSuchRoute),
-        })
+    /// What the function of this name answers to an event; none if there is none of this name.
+    pub async fn invoke(&self, name: &str, event: &str) -> Option<Response> {
+        let (route, services) = self.functions.iter().find(|(route, _)| route.function == name)?;
+        Some((route.invoke)(services, event).await)
     }
 
-    async fn serve(&self, request: Request, request_id: &str) -> Result<ProxyResponse, Error> {
+    async fn serve(&self, request: Request, request_id: &str) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
         let path = path_below_prefix(&parts.uri).ok_or(Error::NoSuchRoute)?;
         let body = to_bytes(body, MAX_PAYLOAD_BYTES).await.map_err(|error| {
@@ -150,9 +165,9 @@ impl Functions {
                 Error::BadRequest("The body cannot be read.")
             }
         })?;
-        let route = ROUTES.iter().find(|route| route.0 == parts.method && route.1 == path);
-        let (_, _, name) = route.ok_or(Error::NoSuchRoute)?;
-        self.invoke(name, &event(&parts, &body, request_id)).await
+        let function = self.functions.iter().find(|(route, _)| route.method == parts.method && route.path == path);
+        let (route, services) = function.ok_or(Error::NoSuchRoute)?;
+        Ok((route.invoke)(services, &event(&parts, &body, request_id)).await)
     }
 }
 
@@ -225,11 +240,10 @@ fn last_of_each(multi: &Map<String, Value>) -> Map<String, Value> {
     multi.iter().map(|(name, values)| (name.clone(), last(values))).collect()
 }
 
-fn http_response(proxy_response: ProxyResponse, request_id: &str) -> Response {
-    let mut response = Response::builder().status(proxy_response.status_code).header("x-amzn-RequestId", request_id);
-    for (name, value) in &proxy_response.headers {
-        response = response.header(*name, value.as_ref());
-    }
-    #[expect(clippy::expect_used, reason = "our own statuses and headers are valid")]
-    response.body(Body::from(proxy_response.body)).expect("a response")
+fn http_response(answer: lambda_http::Response<LambdaBody>) -> Response {
+    answer.map(|body| match body {
+        LambdaBody::Text(text) => Body::from(text),
+        LambdaBody::Binary(bytes) => Body::from(bytes),
+        _ => Body::empty(),
+    })
 }

@@ -2,10 +2,7 @@
 //!
 //! Rules and errors: Secrets Manager API reference.
 
-use crate::{
-    aws::{self, REGION},
-    server::StartError,
-};
+use crate::server::StartError;
 use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -21,6 +18,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 use tempfile::NamedTempFile;
+
+/// Secrets by name.
+pub type Secrets = BTreeMap<String, String>;
+
+/// The region that local clients name; any would do.
+pub const REGION: &str = "us-east-1";
 
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
@@ -101,7 +104,7 @@ impl SecretsManager {
     ///
     /// # Errors
     /// If the folder's file cannot be read or written, or is broken.
-    pub fn open(folder: Option<&Path>, initial: aws::Secrets, clock: Clock) -> Result<Self, StartError> {
+    pub fn open(folder: Option<&Path>, initial: Secrets, clock: Clock) -> Result<Self, StartError> {
         let mut secrets = folder.map_or_else(|| Ok(Vec::new()), read)?;
         for (name, secret_string) in initial {
             if secrets.iter().all(|secret| secret.name != name) {

@@ -1,7 +1,7 @@
 //! An HTTP server that can be stopped.
 
 use axum::Router;
-use shared::http::error::Error;
+use shared::fault::Fault;
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -34,8 +34,8 @@ pub enum StartError {
         cause: String,
     },
     /// Tables or demo data cannot be made.
-    #[error("cannot make the demo data: {}", .0.cause().unwrap_or_default())]
-    DemoData(#[from] Error),
+    #[error("cannot make the demo data: {0}")]
+    DemoData(#[from] Fault),
     /// A server cannot be started.
     #[error("cannot start a server: {0}")]
     Io(#[from] io::Error),

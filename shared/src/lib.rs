@@ -1,9 +1,20 @@
-//! What the functions share.
+//! What the functions share. Arrows run one way:
+//!
+//! ```text
+//! lambda ──> services ──> auth ──> tables ──> keys
+//!    │           │          └────> http
+//!    └──> http   └───────> keys, tables, passwords
+//! ```
+//!
+//! [`http`] reads requests and writes answers, [`keys`] signs and verifies, [`tables`] keep; none of the three knows of callers.
+//! [`auth`] says who is calling and what they may do. [`services`] puts them together, and [`lambda`] runs an endpoint with
+//! them. A failure beyond a caller's mistakes is a [`fault::Fault`] until `http` makes an answer of it.
 
 pub mod auth;
 pub mod aws;
 pub mod clock;
 pub mod configuration;
+pub mod fault;
 pub mod http;
 pub mod keys;
 pub mod lambda;

@@ -1,29 +1,23 @@
-//! Password hashing with argon2id.
+//! Checking passwords against their argon2id hashes, which are made elsewhere.
 
-use crate::http::error::Error;
+use crate::fault::Fault;
 use argon2::{
-    Algorithm, Argon2, Block, Params, Version,
-    password_hash::{
-        PasswordVerifier,
-        phc::{Output, ParamsString, PasswordHash, Salt},
-    },
+    Argon2,
+    password_hash::{PasswordVerifier, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::{ops::RangeInclusive, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Memory of one hash, in KiB (OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane).
-const MEMORY_KIB: u32 = 19_456;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
-
-/// Memory, in KiB, of hashes from elsewhere: from the least that the cheat sheet has to what fits beside all else.
-const MEMORY_THAT_MAY_BE_KEPT: RangeInclusive<u32> = 7168..=65536;
-/// Shortest output of hashes from elsewhere.
-const MIN_OUTPUT_BYTES: usize = 16;
+pub const MEMORY_KIB: u32 = 19_456;
+/// Passes over it.
+pub const PASSES: u32 = 2;
+/// Lanes of it.
+pub const LANES: u32 = 1;
 
 /// Stands in for the hash of an account that does not exist, so that both take the same time. Random bytes, no password.
-const DUMMY_HASH: &str =
+pub const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$fj9HuHqXtBcAtWgG3MCzIw$AX7PtoetduY4wrDTJ7i4L77X69lC2VYKXDyTGQQ8MkY";
 
 /// Checks passwords, one a core at a time: a hash takes a core and 19 MiB.
@@ -43,120 +37,34 @@ impl Passwords {
     /// Whether the password is the one that was hashed. Without a hash the answer is no, and takes as long.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the stored hash cannot be read.
-    pub async fn check(&self, password: &SecretString, hash: Option<&str>) -> Result<bool, Error> {
+    /// If the stored hash cannot be read.
+    pub async fn check(&self, password: &SecretString, hash: Option<&str>) -> Result<bool, Fault> {
         let account_exists = hash.is_some();
         let hash = hash.unwrap_or(DUMMY_HASH).to_owned();
         let password = password.clone();
-        let core = Arc::clone(&self.cores).acquire_owned().await.map_err(internal)?;
-        let hashing = tokio::task::spawn_blocking(move || {
+        let core = Arc::clone(&self.cores).acquire_owned().await.map_err(hashing)?;
+        let checking = tokio::task::spawn_blocking(move || {
             let matches = matches(&password, &hash);
             // Held to here even if nobody waits any more.
             drop(core);
             matches
         });
-        let matches = hashing.await.map_err(internal)??;
+        let matches = checking.await.map_err(hashing)??;
         Ok(account_exists && matches)
     }
 }
 
-/// A new salted hash as a PHC string.
-///
-/// # Errors
-/// [`Error::Internal`] if the machine has no randomness.
-pub fn hash(password: &SecretString) -> Result<String, Error> {
-    Hasher::new()?.hash(password)
-}
-
-/// Makes hashes, one after the other in the same memory: if each had its own, the allocator would keep that of a dozen for each
-/// thread.
-pub struct Hasher {
-    argon2: Argon2<'static>,
-    memory: Vec<Block>,
-}
-
-impl Hasher {
-    /// Takes the memory of one hash.
-    ///
-    /// # Errors
-    /// None that can happen: the parameters are always the same.
-    pub fn new() -> Result<Self, Error> {
-        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(internal)?;
-        let memory = vec![Block::new(); params.block_count()];
-        Ok(Self { argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params), memory })
-    }
-
-    /// A new salted hash as a PHC string.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if the machine has no randomness.
-    pub fn hash(&mut self, password: &SecretString) -> Result<String, Error> {
-        let mut salt = [0; Salt::RECOMMENDED_LENGTH];
-        getrandom::fill(&mut salt).map_err(internal)?;
-        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-        let password = password.expose_secret().as_bytes();
-        let filled = self.argon2.hash_password_into_with_memory(password, &salt, &mut output, &mut self.memory);
-        filled.map_err(internal)?;
-        let hash = PasswordHash {
-            algorithm: Algorithm::Argon2id.ident(),
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(self.argon2.params()).map_err(internal)?,
-            salt: Some(Salt::new(&salt).map_err(internal)?),
-            hash: Some(Output::new(&output).map_err(internal)?),
-        };
-        Ok(hash.to_string())
-    }
-}
-
-/// Whether a hash that was made elsewhere may be kept: argon2id that can be checked at a cost which a login can bear.
-///
-/// # Errors
-/// What is wrong with it, to follow "the hash".
-pub fn check_hash(hash: &str) -> Result<(), &'static str> {
-    let hash = PasswordHash::new(hash).map_err(|_| "is no PHC string, which begins with $argon2id$")?;
-    if hash.algorithm != Algorithm::Argon2id.ident() {
-        return Err("is not one of argon2id");
-    }
-    if hash.version != Some(Version::V0x13.into()) {
-        return Err("is not one of argon2 version 19");
-    }
-    if hash.salt.is_none() {
-        return Err("has no salt");
-    }
-    if hash.hash.as_ref().is_none_or(|output| output.len() < MIN_OUTPUT_BYTES) {
-        return Err("is cut off: it needs 16 bytes after the salt");
-    }
-    let params = Params::try_from(&hash).map_err(|_| "has parameters that argon2 does not know")?;
-    if !MEMORY_THAT_MAY_BE_KEPT.contains(&params.m_cost()) {
-        return Err("has a cost m that is not within 7168 and 65536 (KiB)");
-    }
-    if !(1..=10).contains(&params.t_cost()) {
-        return Err("has a cost t that is not within 1 and 10");
-    }
-    if !(1..=4).contains(&params.p_cost()) {
-        return Err("has a cost p that is not within 1 and 4");
-    }
-    Ok(())
-}
-
-/// Whether a check against this hash takes as long as one against those made here.
-#[must_use]
-pub fn costs_the_same(hash: &str) -> bool {
-    let params = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
-    params.is_some_and(|params| (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES))
-}
-
-fn matches(password: &SecretString, hash: &str) -> Result<bool, Error> {
-    let hash = PasswordHash::new(hash).map_err(|_| Error::Internal("a stored password hash cannot be read".into()))?;
+fn matches(password: &SecretString, hash: &str) -> Result<bool, Fault> {
+    let hash = PasswordHash::new(hash).map_err(|_| Fault::in_words("a stored password hash cannot be read"))?;
     match Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash) {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-        Err(error) => Err(internal(error)),
+        Err(error) => Err(hashing(error)),
     }
 }
 
-fn internal(error: impl std::fmt::Display) -> Error {
-    Error::Internal(format!("password hashing: {error}"))
+fn hashing(error: impl std::fmt::Display) -> Fault {
+    Fault::of_ours("password hashing", error.to_string())
 }
 
 #[cfg(test)]
@@ -164,35 +72,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_password_that_was_hashed_matches() {
-        let passwords = Passwords::default();
-        let stored = hash(&"right".into()).unwrap();
-        assert!(passwords.check(&"right".into(), Some(&stored)).await.unwrap());
-        for wrong in ["", "Right", "right ", "wrong"] {
-            assert!(!passwords.check(&wrong.into(), Some(&stored)).await.unwrap(), "{wrong}");
-        }
-    }
-
-    #[tokio::test]
     async fn no_password_matches_where_there_is_no_account() {
         assert!(!Passwords::default().check(&"".into(), None).await.unwrap());
-    }
-
-    #[test]
-    fn the_dummy_hash_costs_what_a_real_one_costs() {
-        let cost = |hash: &str| hash.rsplitn(3, '$').last().unwrap().to_owned();
-        let real = hash(&"real".into()).unwrap();
-        assert_eq!(cost(DUMMY_HASH), cost(&real));
-        assert_eq!(cost(&real), "$argon2id$v=19$m=19456,t=2,p=1");
-        assert_eq!(DUMMY_HASH.len(), real.len());
-        assert!(PasswordHash::new(DUMMY_HASH).is_ok());
     }
 
     #[tokio::test]
     async fn a_hash_that_cannot_be_read_is_an_error() {
         for broken in ["", "secret", "$argon2id$v=19$m=x,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"] {
             let checked = Passwords::default().check(&"".into(), Some(broken)).await;
-            assert!(matches!(checked, Err(Error::Internal(_))), "{broken}: {checked:?}");
+            assert!(checked.is_err_and(|fault| !fault.is_transient), "{broken}");
         }
     }
 
@@ -200,59 +88,5 @@ mod tests {
     async fn a_salt_without_a_hash_matches_nothing() {
         let salt = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ";
         assert!(!Passwords::default().check(&"".into(), Some(salt)).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn hashes_from_elsewhere_are_kept_if_they_can_be_checked_at_a_bearable_cost() {
-        const OUTPUT: &str = "AX7PtoetduY4wrDTJ7i4L77X69lC2VYKXDyTGQQ8MkY";
-        const SALT: &str = "fj9HuHqXtBcAtWgG3MCzIw";
-        let own = hash(&"own".into()).unwrap();
-        let with = |cost: &str| format!("$argon2id$v=19${cost}${SALT}${OUTPUT}");
-        for (hash, problem) in [
-            (own.clone(), ""),
-            (with("m=7168,t=5,p=1"), ""),
-            (with("m=65536,t=1,p=4"), ""),
-            (with("m=19456,t=10,p=1"), ""),
-            (with("m=7167,t=5,p=1"), "has a cost m"),
-            (with("m=65537,t=2,p=1"), "has a cost m"),
-            (with("m=19456,t=11,p=1"), "has a cost t"),
-            (with("m=19456,t=0,p=1"), "has parameters"),
-            (with("m=19456,t=2,p=5"), "has a cost p"),
-            (with("m=19456,t=2,p=1,x=1"), "has parameters"),
-            (own.replace("argon2id", "argon2i"), "is not one of argon2id"),
-            (own.replace("v=19", "v=16"), "is not one of argon2 version 19"),
-            (own.replace("$v=19", ""), "is not one of argon2 version 19"),
-            ("$argon2id$v=19$m=19456,t=2,p=1".into(), "has no salt"),
-            (format!("$argon2id$v=19$m=19456,t=2,p=1${SALT}"), "is cut off"),
-            (format!("$argon2id$v=19$m=19456,t=2,p=1${SALT}$AX7PtoetduY4wrDT"), "is cut off"),
-            (own[..own.len() - 1].into(), "is no PHC string"),
-            (format!("{own}$"), "is no PHC string"),
-            (format!(" {own}"), "is no PHC string"),
-            ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW".into(), "is no PHC string"),
-            ("5f4dcc3b5aa765d61d8327deb882cf99".into(), "is no PHC string"),
-            (String::new(), "is no PHC string"),
-        ] {
-            let said = check_hash(&hash).err().unwrap_or_default();
-            assert!(said.starts_with(problem) && said.is_empty() == problem.is_empty(), "{hash}: {said}");
-            if said.is_empty() {
-                assert!(Passwords::default().check(&"other".into(), Some(&hash)).await.is_ok(), "{hash}");
-            }
-        }
-        assert!(costs_the_same(&own));
-        assert!(!costs_the_same(&with("m=19456,t=3,p=1")) && !costs_the_same(&with("m=19455,t=2,p=1")));
-    }
-
-    #[tokio::test]
-    async fn memory_that_is_used_again_leaves_nothing_in_the_next_hash() {
-        let mut hasher = Hasher::new().unwrap();
-        for password in ["first", "second", ""] {
-            let hash = hasher.hash(&password.into()).unwrap();
-            assert!(Passwords::default().check(&password.into(), Some(&hash)).await.unwrap());
-        }
-    }
-
-    #[test]
-    fn equal_passwords_have_different_hashes() {
-        assert_ne!(hash(&"same".into()).unwrap(), hash(&"same".into()).unwrap());
     }
 }

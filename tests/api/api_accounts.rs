@@ -1,6 +1,7 @@
 //! Calls with `X-Auth-Token` and `X-Store-Hash`.
 
 use crate::every_endpoint::calls;
+use accounts::Addition;
 use futures_util::future::join_all;
 use local::demo;
 use serde_json::json;
@@ -61,7 +62,9 @@ async fn credentials_that_are_no_good_account_of_the_store_all_read_the_same() {
     let stack = TestStack::start().await;
     let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
     let of_other_store = stack.add_api_account(demo::OTHER_STORE, Scope::Modify).await;
-    let unknown = stack.add_api_account("nostore", Scope::Modify).await;
+    let third_store = stack.accounts().add_store("thirdstore", vec![1]).await.unwrap();
+    assert_eq!(third_store, Addition::Added);
+    let unknown = stack.add_api_account("thirdstore", Scope::Modify).await;
     let last = if account.ends_with('0') { "1" } else { "0" };
     let bad_checksum = format!("{}{last}", &account[..account.len() - 1]);
     let good_store = Some(demo::STORE);

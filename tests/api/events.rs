@@ -1,6 +1,6 @@
 //! The sample events of `events/` come out as `events/outcomes.json` says.
 
-use crate::template::{function_names, template};
+use crate::template::{endpoints, function_names, template};
 use local::{demo, gateway::Functions};
 use serde::Deserialize;
 use std::{collections::BTreeSet, fs, path::Path};
@@ -23,13 +23,15 @@ async fn every_sample_event_has_its_outcome() {
         serde_json::from_str(&fs::read_to_string(folder.join("outcomes.json")).unwrap()).unwrap();
     let template = template();
     let names = function_names(&template);
+    let with_events: BTreeSet<_> = outcomes.iter().map(|outcome| outcome.function.as_str()).collect();
+    assert_eq!(with_events, endpoints(&template));
     // In their order: what is created is deleted.
     for Outcome { event, function, status } in &outcomes {
         let text = fs::read_to_string(folder.join(event)).unwrap();
         // The one thing that cannot be written down for good.
         let text = text.replace("\"JWT\"", &format!("{:?}", demo::current_customer_jwt(clock.now())));
         let answer = functions.invoke(names[function.as_str()], &text).await.unwrap();
-        assert_eq!(answer.status_code, *status, "{event}: {}", answer.body);
+        assert_eq!(answer.status().as_u16(), *status, "{event}: {answer:?}");
     }
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let events: BTreeSet<_> = files.filter(|file| !["env.json", "outcomes.json"].contains(&file.as_str())).collect();

@@ -1,9 +1,9 @@
 //! What holds for every endpoint.
 
 use jsonwebtoken::Header;
-use local::demo;
+use local::{demo, gateway::ROUTES};
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 use tests::{
     Call, NOW, TestStack, admin_login, buyer_login, current_customer, customer_login, decode, keyed, platform_jwt,
     sign, signed_with_demo_key, with,
@@ -21,6 +21,15 @@ pub fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
             stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID})),
         ),
     ]
+}
+
+#[tokio::test]
+async fn no_endpoint_is_left_out_of_these_tests() {
+    let stack = TestStack::start().await;
+    let called: BTreeSet<_> = calls(&stack).into_iter().map(|(name, _)| name.to_owned()).collect();
+    let routes = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path));
+    // The only one whose credentials are in its body.
+    assert_eq!(called, routes.filter(|route| route != "POST /auth/backend").collect());
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use aws_sdk_dynamodb::Client;
 use local::{aws, demo};
 use serde_json::{Value, json};
 use shared::{
-    auth::{
-        caller::{Credential, UnconfirmedCaller},
-        last_uses::{INTERVAL, LastUses},
+    auth::{credentials::Credential, last_uses::LastUses},
+    tables::{
+        directory::Scope,
+        items,
+        tokens::{LAST_USE_INTERVAL as INTERVAL, TokenIdentity, TokenTable},
     },
-    tables::{directory::Scope, dynamodb, tokens::TokenTable},
 };
 use std::time::{Duration, Instant};
 use tests::{Fate, NOW, TestStack, behind_proxy, decode, eventually, sha256};
@@ -105,10 +106,10 @@ async fn a_late_note_does_not_bring_a_deleted_token_back() {
     let stack = TestStack::start().await;
     let token = stack.create_token("mine").await;
     let iat = decode(&token).1["iat"].as_u64().unwrap();
-    let of = |id, iat, kid: &str| Credential::Token { id, kid: kid.into(), iat };
+    let of = |id, iat, kid: &str| TokenIdentity { id, kid: kid.into(), iat };
     assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
-    for credential in [of(2, iat, "demo"), of(77, iat, "demo"), of(1, iat, "demo"), of(1, 1_704_067_200, "other")] {
-        stack.tokens().note_use(demo::STORE, &credential, NOW + INTERVAL, INTERVAL).await.unwrap();
+    for identity in [of(2, iat, "demo"), of(77, iat, "demo"), of(1, iat, "demo"), of(1, 1_704_067_200, "other")] {
+        stack.tokens().note_use(demo::STORE, &identity, NOW + INTERVAL).await.unwrap();
     }
     for id in [2, 77] {
         assert!(stack.tokens().record(demo::STORE, id).await.unwrap().is_none());
@@ -120,11 +121,10 @@ async fn a_late_note_does_not_bring_a_deleted_token_back() {
 async fn an_account_has_its_last_use_beside_the_tokens_and_is_no_token() {
     let stack = TestStack::start().await;
     let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
-    let used = Credential::ApiAccount { sha256: sha256(&account) };
-    stack.tokens().note_use(demo::STORE, &used, NOW, INTERVAL).await.unwrap();
+    stack.tokens().note_use_of_api_account(demo::STORE, &sha256(&account), NOW).await.unwrap();
     let sk = format!("API_ACCOUNT#{}", sha256(&account));
-    let key = dynamodb::key(demo::STORE, sk.clone());
-    let item: Option<Value> = dynamodb::get(&stack.dynamodb, &stack.configuration.tokens_table, key).await.unwrap();
+    let key = items::key(demo::STORE, sk.clone());
+    let item: Option<Value> = items::get(&stack.dynamodb, &stack.configuration.tokens_table, key).await.unwrap();
     assert_eq!(item, Some(json!({"pk": demo::STORE, "sk": sk, "last_used_at": NOW})));
     let listed = stack.get("/backend/tokens").account(&account).send().await;
     assert_eq!(listed.body["data"].as_array().unwrap().len(), 1);
@@ -151,15 +151,11 @@ async fn after_faults_of_the_write_the_next_use_is_written() {
     let client = Client::new(&aws::sdk_config(&proxy.url).await);
     let table = TokenTable::new(client, direct.configuration.tokens_table.clone());
     let last_uses = LastUses::new(table, direct.clock.clock());
-    let caller = UnconfirmedCaller {
-        store_hash: demo::STORE.into(),
-        credentials: vec![Credential::ApiAccount { sha256: sha256(&account) }],
-        needs: Scope::Read,
-    };
+    let used = [Credential::ApiAccount { sha256: sha256(&account) }];
     for (fate, seconds, expected) in [(Fate::internal_error(), 0, None), (Fate::Forwarded, 7, Some(NOW + 7))] {
         proxy.fault_in(UPDATE, fate.clone());
         direct.clock.advance(seconds);
-        last_uses.note(&caller);
+        last_uses.note(demo::STORE, &used);
         last_uses.write().await;
         assert_eq!(direct.account_last_used_at(&account).await, expected, "{fate:?}");
     }

@@ -1,11 +1,9 @@
 //! The requests that the published page shows, to the letter.
 
+use accounts::passwords;
 use local::demo;
 use serde_json::json;
-use shared::{
-    passwords,
-    tables::directory::{Customer, CustomerLogin},
-};
+use shared::tables::directory::{Customer, CustomerLogin};
 use tests::{Setup, TestStack, decode};
 
 const CUSTOMER_LOGIN: &str = r#"{
@@ -77,7 +75,7 @@ async fn get_storefront_auth_token_with_credentials() {
         tokens_valid_after: None,
     };
     let login = CustomerLogin { customer, password_hash: passwords::hash(&"test12345".into()).unwrap() };
-    stack.directory().put_customer("string", &login).await.unwrap();
+    stack.accounts().put_customer("string", &login).await.unwrap();
     let call = || stack.request("POST", "/auth/customers").body("application/json", CUSTOMER_LOGIN);
     assert_eq!(call().token(&stack.demo_token).send().await.status, 403);
     // Both times lie in the past, and the token is given.

@@ -9,10 +9,11 @@ use aws_sdk_dynamodb::{
     error::BoxError,
 };
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
-use local::demo;
+use local::{demo, gateway::ROUTES};
 use serde_json::json;
 use shared::tables::directory::Scope;
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -113,6 +114,7 @@ async fn every_endpoint_keeps_to_its_budget() {
     let token = stack.demo_token.clone();
     let wrong = with(admin_login("n"), "password", "wrong");
     println!("{:<36} {:>6} {:>6}  operations", "endpoint", "status", "waits");
+    let mut endpoints = BTreeSet::new();
     let check = async |name: &str, call: Call, status: u16, expected_operations: &str, expected_waits: usize| {
         let (answer, operations, waits) = stopwatch.measure(call).await;
         println!("{name:<36} {:>6} {waits:>6}  {}", answer.status, operations.join(" "));
@@ -145,9 +147,11 @@ async fn every_endpoint_keeps_to_its_budget() {
                 1,
             ),
         ] {
+            endpoints.extend(name.split(',').next());
             check(name, authenticated(call, secret), status, operations, waits).await;
         }
     }
+    assert_eq!(endpoints.len(), ROUTES.len(), "an endpoint has no budget");
     let both = |call: Call| call.token(&token).account(&account);
     check("list, both", both(stack.get("/backend/tokens")), 200, "GetItem GetItem Query Query", 2).await;
     check("delete, both", both(stack.delete(&json!({"id": 9}))), 404, "TransactWriteItems", 1).await;

@@ -4,9 +4,8 @@ use jsonwebtoken::Header;
 use local::demo;
 use serde_json::{Value, json};
 use shared::{
-    auth::storefront_token,
-    http::error::Error,
-    keys::jwt::{DAY, StorefrontTokenClaims},
+    auth::denial::Denial,
+    keys::{claims::StorefrontTokenClaims, jwt::DAY},
     services::Services,
     tables::directory::{Customer, CustomerLogin, Store},
 };
@@ -19,12 +18,12 @@ use tests::{
 const STRANGER: u64 = 4927;
 
 fn services(stack: &TestStack) -> Services {
-    Services::new(&stack.dynamodb, stack.secrets.clone(), stack.configuration.clone(), stack.clock.clock())
+    Services::new(&stack.dynamodb, &stack.secrets, stack.configuration.clone(), stack.clock.clock())
 }
 
 async fn verify(stack: &TestStack, token: &str) -> Result<StorefrontTokenClaims, String> {
-    storefront_token::verify(token, &services(stack)).await.map_err(|error| match error {
-        Error::InvalidToken(reason) => reason.into(),
+    services(stack).auth.storefront_token(token).await.map_err(|denial| match denial {
+        Denial::Invalid(reason) => reason.into(),
         other => panic!("{other:?}"),
     })
 }
@@ -70,12 +69,12 @@ fn buyer() -> Customer {
 async fn put(stack: &TestStack, customer: Customer) {
     let known = stack.directory().customer_login(demo::STORE, demo::BUYER_EMAIL).await.unwrap().unwrap();
     let login = CustomerLogin { customer, ..known };
-    stack.directory().put_customer(demo::STORE, &login).await.unwrap();
+    stack.accounts().put_customer(demo::STORE, &login).await.unwrap();
 }
 
 async fn put_store(stack: &TestStack, channels: &[u64], created_at: u64) {
     let store = Store { channels: channels.into(), created_at };
-    stack.directory().put_store(demo::STORE, &store).await.unwrap();
+    stack.accounts().put_store(demo::STORE, &store).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use local::{
 };
 use serde_json::{Value, json};
 use shared::{
-    http::{envelope::ProxyResponse, error::Error},
+    http::{envelope::error_response, error::Error},
     tables::directory::Scope,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,12 @@ pub fn function_names(template: &Yaml) -> BTreeMap<&str, &str> {
         .collect()
 }
 
+/// Names in the template of the functions that answer requests.
+pub fn endpoints(template: &Yaml) -> BTreeSet<&str> {
+    let has_events = |name: &&str| !template["Resources"][*name]["Properties"]["Events"].is_badvalue();
+    function_names(template).into_keys().filter(has_events).collect()
+}
+
 #[test]
 fn routes_are_those_of_the_description_and_of_the_local_stack() {
     let description = YamlLoader::load_from_str(include_str!("../../openapi.yaml")).unwrap().remove(0);
@@ -45,13 +51,13 @@ fn routes_are_those_of_the_description_and_of_the_local_stack() {
         .filter(|(_, _, operation)| !operation["operationId"].is_badvalue())
         .map(|(method, path, operation)| (method.to_uppercase(), path, text(&operation["operationId"])))
         .collect();
-    let local = ROUTES.iter().map(|(method, path, name)| (method.to_string(), *path, *name)).collect();
+    let local = ROUTES.iter().map(|route| (route.method.to_string(), route.path, route.function)).collect();
     assert_eq!(described, local);
 
     let expected: BTreeSet<_> = PREFIXES
         .iter()
-        .flat_map(|prefix| ROUTES.iter().map(move |(method, path, name)| (prefix, method, path, *name)))
-        .map(|(prefix, method, path, name)| (method.to_string(), format!("{prefix}{path}"), name))
+        .flat_map(|prefix| ROUTES.iter().map(move |route| (prefix, route)))
+        .map(|(prefix, route)| (route.method.to_string(), format!("{prefix}{}", route.path), route.function))
         .collect();
     let template = template();
     let names = function_names(&template);
@@ -158,9 +164,10 @@ fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Op
         503 => Error::Unavailable(String::new()),
         _ => return,
     };
-    let same = ProxyResponse::from(&same);
-    assert_eq!(same.body, body, "{kind}");
-    assert_eq!(same.headers.get("Retry-After").map(ToString::to_string), header("Retry-After"), "{kind}");
+    let same = error_response(&same);
+    assert_eq!(same.body().as_ref(), body.as_bytes(), "{kind}");
+    let seconds = same.headers().get("Retry-After").map(|seconds| seconds.to_str().unwrap().to_owned());
+    assert_eq!(seconds, header("Retry-After"), "{kind}");
 }
 
 #[test]
@@ -284,7 +291,10 @@ fn allowed(template: &Yaml, role: &str) -> BTreeSet<(String, String)> {
 async fn each_role_allows_just_what_its_function_does() {
     let (direct, stack, proxy) = behind_proxy().await;
     let template = template();
-    for (role, calls) in calls_by_role(&stack) {
+    let calls_by_role = calls_by_role(&stack);
+    let roles: BTreeSet<_> = endpoints(&template).into_iter().map(|name| format!("{name}Role")).collect();
+    assert_eq!(calls_by_role.iter().map(|(role, _)| (*role).to_owned()).collect::<BTreeSet<_>>(), roles);
+    for (role, calls) in calls_by_role {
         // New ones, whose use is noted.
         let token = direct.create_token(role).await;
         let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();

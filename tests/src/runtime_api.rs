@@ -12,7 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use local::{
-    aws,
+    secrets_manager::REGION,
     server::{self, Server},
 };
 use std::{
@@ -82,7 +82,7 @@ impl RuntimeApi {
                 ("AWS_LAMBDA_FUNCTION_NAME", "local"),
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
                 ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-                ("AWS_REGION", aws::REGION),
+                ("AWS_REGION", REGION),
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("AWS_ENDPOINT_URL", aws_url),

@@ -1,6 +1,7 @@
 //! A stack for each test.
 
 use crate::{Answer, Call, LOG, admin_login, backend_login, customer_login, deployed::Deployed};
+use accounts::{Accounts, Addition, Edit, passwords};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_secretsmanager::Client as SecretsManager;
@@ -12,10 +13,9 @@ use shared::{
     aws::timeouts,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
-    passwords,
     tables::{
-        directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE, Scope, api_account_key},
-        dynamodb::{get, key, to_item},
+        directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE, Scope},
+        items::key,
         tokens::TokenTable,
     },
 };
@@ -252,6 +252,10 @@ impl TestStack {
         Directory::new(self.dynamodb.clone(), self.configuration.directory_table.clone())
     }
 
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(&self.dynamodb, &self.configuration, self.clock.clock())
+    }
+
     pub fn tokens(&self) -> TokenTable {
         TokenTable::new(self.dynamodb.clone(), self.configuration.tokens_table.clone())
     }
@@ -271,16 +275,14 @@ impl TestStack {
     pub async fn add_api_account(&self, store_hash: &str, scope: Scope) -> String {
         let token = access_token::generate().unwrap().expose_secret().to_owned();
         let account = ApiAccount { name: "account".into(), scope, created_at: NOW };
-        let item = to_item(key(store_hash, api_account_key(&sha256(&token))), &account).unwrap();
-        let put = self.dynamodb.put_item().table_name(&self.configuration.directory_table);
-        put.set_item(Some(item)).send().await.unwrap();
+        let added = self.accounts().add_api_account(store_hash, &sha256(&token), &account).await.unwrap();
+        assert_eq!(added, Addition::Added);
         token
     }
 
     pub async fn revoke_api_account(&self, access_token: &str) {
-        let key = key(demo::STORE, api_account_key(&sha256(access_token)));
-        let delete = self.dynamodb.delete_item().table_name(&self.configuration.directory_table);
-        delete.set_key(Some(key)).send().await.unwrap();
+        let removed = self.accounts().remove_api_account(demo::STORE, &sha256(access_token)).await.unwrap();
+        assert_eq!(removed, Edit::Done);
     }
 
     /// When a token of the demo store was last used, as the table has it.
@@ -290,28 +292,26 @@ impl TestStack {
 
     /// When an API account of the demo store was last used, as the table of tokens has it.
     pub async fn account_last_used_at(&self, access_token: &str) -> Option<u64> {
-        let key = key(demo::STORE, api_account_key(&sha256(access_token)));
-        let item: Option<Value> = get(&self.dynamodb, &self.configuration.tokens_table, key).await.unwrap();
-        item?["last_used_at"].as_u64()
+        self.tokens().api_account_last_used_at(demo::STORE, &sha256(access_token)).await.unwrap()
     }
 
     pub async fn add_user(&self, email: &str, role: Role, active: bool) {
         let user = BackendUser { email: email.into(), password_hash: PASSWORD_HASH.clone(), role, active };
-        self.directory().put_backend_user(demo::STORE, &user).await.unwrap();
+        self.accounts().put_user(demo::STORE, &user).await.unwrap();
     }
 
     /// Whoever looks at this user's password hash answers 500.
     pub async fn add_user_with_broken_hash(&self, email: &str) {
         let password_hash = "not a hash".into();
         let user = BackendUser { email: email.into(), password_hash, role: Role::Administrator, active: true };
-        self.directory().put_backend_user(demo::STORE, &user).await.unwrap();
+        self.accounts().put_user(demo::STORE, &user).await.unwrap();
     }
 
     pub async fn add_customer(&self, customer_id: u64, email: &str, channels: &[u64], active: bool) {
         let customer =
             Customer { customer_id, email: email.into(), channels: channels.into(), active, tokens_valid_after: None };
         let login = CustomerLogin { customer, password_hash: PASSWORD_HASH.clone() };
-        self.directory().put_customer(demo::STORE, &login).await.unwrap();
+        self.accounts().put_customer(demo::STORE, &login).await.unwrap();
     }
 }
 

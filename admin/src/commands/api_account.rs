@@ -1,22 +1,18 @@
 //! `b2b-auth api-account`.
 
 use crate::{
-    Tool,
-    arguments::{StoreArgument, name},
     audit::Change,
-    directory::sort_key,
     failure::{Failure, Kind},
     output::say,
+    tool::{Tool, added, done},
+    values::{StoreArgument, name},
 };
 use clap::{Subcommand, ValueEnum};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use shared::{
     auth::access_token,
-    tables::{
-        directory::{API_ACCOUNTS, ApiAccount, Scope},
-        dynamodb::from_item,
-    },
+    tables::directory::{ApiAccount, Scope},
 };
 
 /// Digits of the SHA-256 that name an account.
@@ -68,26 +64,29 @@ fn account_id(text: &str) -> Result<String, String> {
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Create { store, name, scope } => create(tool, &store.store, name, scope).await,
-        Command::List { store } => list(tool, &store.store).await,
-        Command::Revoke { store, id } => revoke(tool, &store.store, &id).await,
+        Command::Create { store, name, scope } => create(tool, &store.hash, name, scope).await,
+        Command::List { store } => list(tool, &store.hash).await,
+        Command::Revoke { store, id } => revoke(tool, &store.hash, &id).await,
     }
 }
 
 async fn create(tool: &Tool, store: &str, name: String, scope: ScopeArgument) -> Result<(), Failure> {
-    tool.stack.store(store).await?;
+    tool.store(store).await?;
     let scope = match scope {
         ScopeArgument::Read => Scope::Read,
         ScopeArgument::Modify => Scope::Modify,
     };
-    let no_random = |error| Failure::new(Kind::Fault, format!("This machine gives no random bytes: {error}"));
-    let token = access_token::generate().map_err(no_random)?;
+    let token = access_token::generate().map_err(Failure::no_random_bytes)?;
     let sha256 = access_token::sha256(token.expose_secret()).unwrap_or_default();
     let account = ApiAccount { name, scope, created_at: tool.stack.services.clock.now() };
     let id = &sha256[..ID_DIGITS];
     let details = json!({"id": id, "name": account.name, "scope": scope});
-    let change = Change { action: "api-account create", store: Some(store), details };
-    tool.change(change, tool.stack.add_api_account(store, &sha256, &account)).await?;
+    tool.change(Change { action: "api-account create", store: Some(store), details }, async {
+        added(tool.stack.accounts.add_api_account(store, &sha256, &account).await?, store, |_| {
+            Failure::new(Kind::Conflict, format!("The store {store} already has an API account {id}."))
+        })
+    })
+    .await?;
     say("The access token is shown this once. Callers send it as X-Auth-Token, with the store as X-Store-Hash.");
     tool.output.object(&json!({
         "id": id, "name": account.name, "scope": scope, "store": store, "accessToken": token.expose_secret(),
@@ -95,18 +94,17 @@ async fn create(tool: &Tool, store: &str, name: String, scope: ScopeArgument) ->
 }
 
 async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
-    tool.stack.store(store).await?;
+    tool.store(store).await?;
     let mut rows = tool.output.rows(&["id", "name", "scope", "createdAt", "lastUsedAt"]);
-    let mut accounts = tool.stack.directory_items(store, API_ACCOUNTS);
-    while let Some(item) = accounts.next().await? {
-        let sha256 = sort_key(&item).trim_start_matches(API_ACCOUNTS).to_owned();
-        let last_used_at = tool.stack.services.tokens.api_account_last_used_at(store, &sha256).await?;
-        let account: ApiAccount = from_item(item)?;
+    let mut accounts = tool.stack.accounts.api_accounts(store, "");
+    while let Some(listed) = accounts.next().await? {
+        let sha256 = listed.sha256();
+        let last_used_at = tool.stack.services.tokens.api_account_last_used_at(store, sha256).await?;
         rows.push(vec![
             json!(sha256.get(..ID_DIGITS)),
-            json!(account.name),
-            json!(account.scope),
-            json!(account.created_at),
+            json!(listed.account.name),
+            json!(listed.account.scope),
+            json!(listed.account.created_at),
             json!(last_used_at),
         ])?;
     }
@@ -114,7 +112,7 @@ async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
 }
 
 async fn revoke(tool: &Tool, store: &str, id: &str) -> Result<(), Failure> {
-    tool.stack.store(store).await?;
+    tool.store(store).await?;
     let none = || {
         Failure::new(
             Kind::NotFound,
@@ -123,12 +121,10 @@ async fn revoke(tool: &Tool, store: &str, id: &str) -> Result<(), Failure> {
             ),
         )
     };
-    let item = tool.stack.directory_items(store, &format!("{API_ACCOUNTS}{id}")).next().await?.ok_or_else(none)?;
-    let sha256 = sort_key(&item).trim_start_matches(API_ACCOUNTS).to_owned();
-    let account: ApiAccount = from_item(item)?;
-    let details = json!({"id": id, "name": account.name});
+    let listed = tool.stack.accounts.api_accounts(store, id).next().await?.ok_or_else(none)?;
+    let details = json!({"id": id, "name": listed.account.name});
     tool.change(Change { action: "api-account revoke", store: Some(store), details }, async {
-        if tool.stack.remove_api_account(store, &sha256).await? { Ok(()) } else { Err(none()) }
+        done(tool.stack.accounts.remove_api_account(store, listed.sha256()).await?, none)
     })
     .await
 }

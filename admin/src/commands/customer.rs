@@ -1,37 +1,26 @@
 //! `b2b-auth customer`.
 
+mod channels;
 mod export;
 mod import;
 
 use crate::{
-    Tool,
-    arguments::{StoreArgument, email, id},
     audit::Change,
-    directory::Changes,
     failure::{Failure, Kind},
     output::say,
     password::{self, PasswordArguments},
+    tool::{Tool, added, done, no_customer},
+    values::{AccountArguments, StoreArgument, id},
 };
-use aws_sdk_dynamodb::types::AttributeValue;
-use clap::{Args, Subcommand};
+use accounts::{CustomerChange, Taken};
+use channels::check_channels;
+use clap::Subcommand;
 use import::ImportArguments;
 use serde_json::{Value, json};
 use shared::{
     keys::jwt::LEEWAY,
-    tables::{
-        directory::{CUSTOMERS, Customer, CustomerLogin, Store},
-        dynamodb::{number, string},
-    },
+    tables::directory::{Customer, CustomerLogin},
 };
-
-#[derive(Args)]
-pub struct CustomerArguments {
-    #[command(flatten)]
-    store: StoreArgument,
-    /// The customer's e-mail, in any case.
-    #[arg(value_parser = email)]
-    email: String,
-}
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -39,7 +28,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  b2b-auth --local customer add buyer@example.com --store mystore --id 7")]
     Add {
         #[command(flatten)]
-        customer: CustomerArguments,
+        customer: AccountArguments,
         /// The platform's id of the customer.
         #[arg(long, value_parser = id)]
         id: u64,
@@ -80,7 +69,7 @@ Examples:
     /// Sets a customer's channels.
     SetChannels {
         #[command(flatten)]
-        customer: CustomerArguments,
+        customer: AccountArguments,
         /// Ids of all channels in which the customer may log in.
         #[arg(long, required = true, value_delimiter = ',', value_parser = id, value_name = "IDS")]
         channels: Vec<u64>,
@@ -88,79 +77,70 @@ Examples:
     /// Sets a customer's password; asks for it. Storefront tokens from before are void then.
     SetPassword {
         #[command(flatten)]
-        customer: CustomerArguments,
+        customer: AccountArguments,
         #[command(flatten)]
         password: PasswordArguments,
     },
     /// Lets a customer have no more tokens, and makes all storefront tokens void.
     Disable {
         #[command(flatten)]
-        customer: CustomerArguments,
+        customer: AccountArguments,
     },
     /// Lets a customer have tokens again. Those from before stay void.
     Enable {
         #[command(flatten)]
-        customer: CustomerArguments,
+        customer: AccountArguments,
     },
     /// Removes a customer, and makes all storefront tokens void. The id gets no token until it is added again.
     Remove {
         #[command(flatten)]
-        customer: CustomerArguments,
+        customer: AccountArguments,
     },
 }
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
-    let revoked = || ("tokens_valid_after", number(tool.stack.revoked_until()));
     match command {
         Command::Add { customer, id, channels, password } => add(tool, &customer, id, channels, &password).await,
-        Command::List { store } => list(tool, &store.store).await,
+        Command::List { store } => list(tool, &store.hash).await,
         Command::Import(arguments) => import::run(tool, &arguments).await,
-        Command::Export { store } => export::run(tool, &store.store).await,
+        Command::Export { store } => export::run(tool, &store.hash).await,
         Command::SetChannels { customer, channels } => {
-            let store = tool.stack.store(&customer.store.store).await?;
-            check_channels(&channels, &store)?;
-            let attribute = AttributeValue::L(channels.iter().copied().map(number).collect());
+            check_channels(&channels, &tool.store(&customer.store.hash).await?)?;
             let details = json!({"channels": channels});
-            change(tool, "customer set-channels", &customer, details, vec![("channels", attribute)], vec![]).await
+            change(tool, "customer set-channels", &customer, details, &CustomerChange::Channels(channels)).await
         }
         Command::SetPassword { customer, password } => {
-            tool.stack.customer(&customer.store.store, &customer.email).await?;
-            let password_hash = password::hash(password::read_new(&password, &customer.email)?).await?;
-            let hash = vec![("password_hash", string(password_hash))];
-            change(tool, "customer set-password", &customer, json!({}), vec![revoked()], hash).await?;
+            // Before a password is asked for in vain.
+            tool.customer(&customer.store.hash, &customer.email).await?;
+            let password_hash = password::new_hash(&password, &customer.email).await?;
+            let set = CustomerChange::PasswordHash(password_hash);
+            change(tool, "customer set-password", &customer, json!({}), &set).await?;
             say(&format!("Storefront tokens from before are void, and so are those of the next {LEEWAY} seconds."));
             Ok(())
         }
         Command::Disable { customer } => {
-            let changes = vec![("active", AttributeValue::Bool(false)), revoked()];
-            change(tool, "customer disable", &customer, json!({}), changes, vec![]).await
+            change(tool, "customer disable", &customer, json!({}), &CustomerChange::Active(false)).await
         }
         Command::Enable { customer } => {
-            let changes = vec![("active", AttributeValue::Bool(true)), revoked()];
-            change(tool, "customer enable", &customer, json!({}), changes, vec![]).await
+            change(tool, "customer enable", &customer, json!({}), &CustomerChange::Active(true)).await
         }
-        Command::Remove { customer } => {
-            let CustomerArguments { store, email } = customer;
-            let present = tool.stack.customer(&store.store, &email).await?.customer;
-            let details = json!({"email": present.email, "customerId": present.customer_id});
-            let change = Change { action: "customer remove", store: Some(&store.store), details };
-            tool.change(change, tool.stack.remove_customer(&store.store, &present, tool.stack.revoked_until())).await
-        }
+        Command::Remove { customer } => remove(tool, &customer).await,
     }
 }
 
 async fn add(
     tool: &Tool,
-    CustomerArguments { store, email }: &CustomerArguments,
+    AccountArguments { store, email }: &AccountArguments,
     customer_id: u64,
     channels: Option<Vec<u64>>,
     password: &PasswordArguments,
 ) -> Result<(), Failure> {
-    let store = store.store.as_str();
-    let present = tool.stack.store(store).await?;
+    let store = store.hash.as_str();
+    let present = tool.store(store).await?;
     let channels = channels.unwrap_or_else(|| present.channels.clone());
     check_channels(&channels, &present)?;
-    let taken = |what| {
+    let taken = |taken| {
+        let what = if taken == Taken::Email { "e-mail" } else { "id" };
         Failure::new(
             Kind::Conflict,
             format!(
@@ -169,48 +149,34 @@ async fn add(
         )
     };
     // Before a password is asked for in vain.
-    if tool.stack.services.directory.customer_login(store, email).await?.is_some() {
-        return Err(taken("e-mail"));
+    let place = tool.stack.accounts.place(store, email, customer_id).await?;
+    if place.by_email.is_some() {
+        return Err(taken(Taken::Email));
     }
-    let before = tool.stack.services.directory.customer(store, customer_id).await?;
-    if before.as_ref().is_some_and(|before| !before.is_removed()) {
-        return Err(taken("id"));
+    if place.by_id.is_some() {
+        return Err(taken(Taken::CustomerId));
     }
     let customer = Customer {
         customer_id,
         email: email.clone(),
         channels,
         active: true,
-        tokens_valid_after: before.and_then(|before| before.tokens_valid_after),
+        tokens_valid_after: place.tokens_valid_after,
     };
-    let password_hash = password::hash(password::read_new(password, email)?).await?;
+    let password_hash = password::new_hash(password, email).await?;
     let details = json!({"email": email, "customerId": customer_id, "channels": customer.channels});
     let login = CustomerLogin { customer, password_hash };
     tool.change(Change { action: "customer add", store: Some(store), details }, async {
-        tool.stack.add_customer(store, &login).await?.map_or(Ok(()), |what| Err(taken(what)))
+        added(tool.stack.accounts.add_customer(store, &login).await?, store, taken)
     })
     .await
 }
 
-/// That all are channels of the store.
-fn check_channels(channels: &[u64], store: &Store) -> Result<(), Failure> {
-    match channels.iter().find(|channel| !store.channels.contains(channel)) {
-        Some(channel) => Err(Failure::new(
-            Kind::Invalid,
-            format!(
-                "{channel} is no channel of the store, which has {:?}. `b2b-auth store set-channels` adds it.",
-                store.channels
-            ),
-        )),
-        None => Ok(()),
-    }
-}
-
 async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
-    tool.stack.store(store).await?;
+    tool.store(store).await?;
     let mut rows = tool.output.rows(&["customerId", "email", "channels", "active", "tokensRevokedAt"]);
-    let mut customers = tool.stack.directory_items(store, CUSTOMERS);
-    while let Some(customer) = customers.next_as::<Customer>().await? {
+    let mut customers = tool.stack.accounts.customers(store);
+    while let Some(customer) = customers.next().await? {
         if !customer.is_removed() {
             rows.push(vec![
                 json!(customer.customer_id),
@@ -227,13 +193,25 @@ async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
 async fn change(
     tool: &Tool,
     action: &str,
-    CustomerArguments { store, email }: &CustomerArguments,
+    AccountArguments { store, email }: &AccountArguments,
     mut details: Value,
-    changes: Changes,
-    secret: Changes,
+    change: &CustomerChange,
 ) -> Result<(), Failure> {
-    let present = tool.stack.customer(&store.store, email).await?.customer;
+    let store = store.hash.as_str();
+    let present = tool.customer(store, email).await?.customer;
     details["email"] = json!(present.email);
-    let change = Change { action, store: Some(&store.store), details };
-    tool.change(change, tool.stack.change_customer(&store.store, &present, changes, secret)).await
+    tool.change(Change { action, store: Some(store), details }, async {
+        done(tool.stack.accounts.change_customer(store, &present, change).await?, || no_customer(store, &present.email))
+    })
+    .await
+}
+
+async fn remove(tool: &Tool, AccountArguments { store, email }: &AccountArguments) -> Result<(), Failure> {
+    let store = store.hash.as_str();
+    let present = tool.customer(store, email).await?.customer;
+    let details = json!({"email": present.email, "customerId": present.customer_id});
+    tool.change(Change { action: "customer remove", store: Some(store), details }, async {
+        done(tool.stack.accounts.remove_customer(store, &present).await?, || no_customer(store, &present.email))
+    })
+    .await
 }

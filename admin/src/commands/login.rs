@@ -1,12 +1,6 @@
 //! `b2b-auth login`.
 
-use crate::{
-    Tool,
-    arguments::{StoreArgument, email},
-    audit::Change,
-    failure::Failure,
-    output::say,
-};
+use crate::{audit::Change, failure::Failure, output::say, tool::Tool, values::AccountArguments};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -16,17 +10,14 @@ pub enum Command {
     #[command(after_help = "Example:\n  b2b-auth --local login unlock buyer@example.com --store mystore")]
     Unlock {
         #[command(flatten)]
-        store: StoreArgument,
-        /// The e-mail, in any case.
-        #[arg(value_parser = email)]
-        email: String,
+        account: AccountArguments,
     },
 }
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
-    let Command::Unlock { store, email } = command;
-    let store = store.store;
-    tool.stack.store(&store).await?;
+    let Command::Unlock { account: AccountArguments { store, email } } = command;
+    let store = store.hash;
+    tool.store(&store).await?;
     let services = &tool.stack.services;
     let change = Change { action: "login unlock", store: Some(&store), details: json!({"email": email}) };
     let (as_user, as_customer) = tool

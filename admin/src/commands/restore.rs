@@ -1,16 +1,20 @@
 //! `b2b-auth restore`.
 
-use super::count;
 use crate::{
-    Tool,
-    arguments::StoreArgument,
     audit::{Change, DONE, IN_DOUBT},
     failure::{Failure, Kind},
-    output::say,
+    output::{count, say},
+    tool::{Tool, no_store},
+    values::StoreArgument,
 };
+use accounts::{Accounts, Addition};
 use clap::Args;
 use serde_json::{Value, json};
-use shared::tables::directory::{BackendUser, CUSTOMER_EMAILS, Customer, CustomerLogin, STORE, Store, USERS};
+use shared::{
+    configuration::Configuration,
+    fault::Fault,
+    tables::directory::{Customer, CustomerLogin, Directory, Store},
+};
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -33,9 +37,10 @@ pub async fn run(
     tool: &Tool,
     RestoreArguments { store, from_table, dry_run }: RestoreArguments,
 ) -> Result<(), Failure> {
-    let store = store.store.as_str();
-    let mut restored = Vec::new();
-    let outcome = bring_back(tool, store, &from_table, !dry_run, &mut restored).await;
+    let store = store.hash.as_str();
+    let mut restoration = Restoration { tool, store, from_table: &from_table, writes: !dry_run, restored: Vec::new() };
+    let outcome = restoration.bring_back().await;
+    let restored = restoration.restored;
     if outcome.is_err() && restored.is_empty() {
         return outcome;
     }
@@ -54,54 +59,91 @@ pub async fn run(
     })
 }
 
-async fn bring_back(
-    tool: &Tool,
-    store: &str,
-    from_table: &str,
+struct Restoration<'a> {
+    tool: &'a Tool,
+    store: &'a str,
+    from_table: &'a str,
     writes: bool,
-    restored: &mut Vec<Vec<Value>>,
-) -> Result<(), Failure> {
-    let directory = &tool.stack.services.directory;
-    let now = tool.stack.services.clock.now();
-    let revoked = Some(tool.stack.revoked_until());
-    let kept: Option<Store> = tool.stack.items(from_table, store, STORE).next_as().await.map_err(|failure| {
-        if failure.message.contains("ResourceNotFoundException") {
-            Failure::new(Kind::NotFound, format!("There is no table {from_table} in this account and region."))
-        } else {
-            failure
+    restored: Vec<Vec<Value>>,
+}
+
+impl Restoration<'_> {
+    async fn bring_back(&mut self) -> Result<(), Failure> {
+        let stack = &self.tool.stack;
+        let kept = Directory::new(stack.dynamodb.clone(), self.from_table.into());
+        let kept_store = kept.store(self.store).await.map_err(|fault| self.no_table(fault))?;
+        let configuration = Configuration { directory_table: self.from_table.into(), ..stack.configuration().clone() };
+        let kept = Accounts::new(&stack.dynamodb, &configuration, stack.services.clock.clone());
+        self.bring_back_store(kept_store).await?;
+        self.bring_back_users(&kept).await?;
+        self.bring_back_customers(&kept).await
+    }
+
+    fn no_table(&self, fault: Fault) -> Failure {
+        if fault.code.as_deref() == Some("ResourceNotFoundException") {
+            return Failure::new(
+                Kind::NotFound,
+                format!("There is no table {} in this account and region.", self.from_table),
+            );
         }
-    })?;
-    if directory.store(store).await?.is_none() {
+        fault.into()
+    }
+
+    async fn bring_back_store(&mut self, kept: Option<Store>) -> Result<(), Failure> {
+        let Self { tool, store, from_table, .. } = *self;
+        if tool.stack.services.directory.store(store).await?.is_some() {
+            return Ok(());
+        }
         let kept = kept.ok_or_else(|| {
             Failure::new(Kind::NotFound, format!("Neither the stack nor the table {from_table} has a store {store}."))
         })?;
-        if writes {
-            // Storefront tokens from before its removal stay void.
-            tool.stack.add_store(store, &Store { created_at: now, ..kept }).await?;
+        // It is one that is made now: storefront tokens from before its removal stay void.
+        if !self.writes || self.is_added(tool.stack.accounts.add_store(store, kept.channels).await?)? {
+            self.restored.push(vec![json!("store"), json!(null), json!(null)]);
         }
-        restored.push(vec![json!("store"), json!(null), json!(null)]);
+        Ok(())
     }
-    let mut users = tool.stack.items(from_table, store, USERS);
-    while let Some(user) = users.next_as::<BackendUser>().await? {
-        let is_missing = directory.backend_user(store, &user.email).await?.is_none();
-        if is_missing && (!writes || tool.stack.add_user(store, &user).await?) {
-            restored.push(vec![json!("backend user"), json!(user.email), json!(null)]);
+
+    async fn bring_back_users(&mut self, kept: &Accounts) -> Result<(), Failure> {
+        let Self { tool, store, .. } = *self;
+        let mut users = kept.users(store);
+        while let Some(user) = users.next().await? {
+            if tool.stack.services.directory.backend_user(store, &user.email).await?.is_none()
+                && (!self.writes || self.is_added(tool.stack.accounts.add_user(store, &user).await?)?)
+            {
+                self.restored.push(vec![json!("backend user"), json!(user.email), json!(null)]);
+            }
+        }
+        Ok(())
+    }
+
+    async fn bring_back_customers(&mut self, kept: &Accounts) -> Result<(), Failure> {
+        let Self { tool, store, .. } = *self;
+        let accounts = &tool.stack.accounts;
+        let mut customers = kept.customer_logins(store);
+        while let Some(CustomerLogin { customer, password_hash }) = customers.next().await? {
+            let place = accounts.place(store, &customer.email, customer.customer_id).await?;
+            if place.by_email.is_some() || place.by_id.is_some() {
+                continue;
+            }
+            // Storefront tokens from before the restoration stay void.
+            let tokens_valid_after = place.tokens_valid_after.max(Some(accounts.revoked_until()));
+            let customer = Customer { tokens_valid_after, ..customer };
+            let row = vec![json!("customer"), json!(customer.email), json!(customer.customer_id)];
+            let login = CustomerLogin { customer, password_hash };
+            if !self.writes || self.is_added(accounts.add_customer(store, &login).await?)? {
+                self.restored.push(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// False if somebody else has just made it.
+    fn is_added(&self, addition: Addition) -> Result<bool, Failure> {
+        match addition {
+            Addition::Added => Ok(true),
+            Addition::Taken(_) => Ok(false),
+            Addition::NoStore => Err(no_store(self.store)),
         }
     }
-    let mut customers = tool.stack.items(from_table, store, CUSTOMER_EMAILS);
-    while let Some(CustomerLogin { customer, password_hash }) = customers.next_as().await? {
-        if directory.customer_login(store, &customer.email).await?.is_some()
-            || directory.customer(store, customer.customer_id).await?.is_some_and(|present| !present.is_removed())
-        {
-            continue;
-        }
-        // Storefront tokens from before the restoration stay void.
-        let customer = Customer { tokens_valid_after: revoked, ..customer };
-        let row = vec![json!("customer"), json!(customer.email), json!(customer.customer_id)];
-        let login = CustomerLogin { customer, password_hash };
-        if !writes || tool.stack.add_customer(store, &login).await?.is_none() {
-            restored.push(row);
-        }
-    }
-    Ok(())
 }

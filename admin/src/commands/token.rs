@@ -1,30 +1,24 @@
 //! `b2b-auth token`.
 
-use super::{api_account::ID_DIGITS, confirm, count};
+mod verify;
+
 use crate::{
-    Tool,
-    arguments::{StoreArgument, email, name, time},
     audit::Change,
-    directory::no_user,
+    confirm::confirm,
     failure::{Failure, Kind},
-    output::say,
+    output::{count, say},
+    tool::Tool,
+    values::{StoreArgument, email, name, time},
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::{
-    auth::{access_token, storefront_token},
-    http::error::Error,
-    keys::jwt::{self, SERVER, STOREFRONT},
+    keys::jwt,
     tables::{
-        directory::STORES,
-        dynamodb::email_key,
-        tokens::{Deletion, EventChannel, TOKENS, TokenRecord},
+        items::email_key,
+        tokens::{Creation, EventChannel, TokenRecord},
     },
 };
-use std::io::{self, Read};
-
-/// Longest token that is read, in bytes.
-const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -117,27 +111,25 @@ impl Filter {
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Create { store, email, name, expires_at } => {
-            create(tool, &store.store, &email, name, expires_at).await
-        }
-        Command::List { store, filter } => list(tool, &store.store, &filter).await,
+        Command::Create { store, email, name, expires_at } => create(tool, &store.hash, &email, name, expires_at).await,
+        Command::List { store, filter } => list(tool, &store.hash, &filter).await,
         Command::Show { store, id } => {
-            tool.stack.store(&store.store).await?;
-            let token = tool.stack.services.tokens.record(&store.store, id).await?;
-            tool.output.object(&described(&token.ok_or_else(|| no_token(&store.store, id))?))
+            tool.store(&store.hash).await?;
+            let token = tool.stack.services.tokens.record(&store.hash, id).await?;
+            tool.output.object(&described(&token.ok_or_else(|| no_token(&store.hash, id))?))
         }
         Command::Revoke { store, ids, all, filter, confirm } => {
-            revoke(tool, &store.store, &ids, all, &filter, confirm.as_deref()).await
+            revoke(tool, &store.hash, &ids, all, &filter, confirm.as_deref()).await
         }
-        Command::Verify { token } => verify(tool, token).await,
+        Command::Verify { token } => verify::run(tool, token).await,
     }
 }
 
 async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at: Option<u64>) -> Result<(), Failure> {
     let services = &tool.stack.services;
     let now = services.clock.now();
-    tool.stack.store(store).await?;
-    let user = services.directory.backend_user(store, email).await?.ok_or_else(|| no_user(store, email))?;
+    tool.store(store).await?;
+    let user = tool.user(store, email).await?;
     if !user.active || !user.role.may_create_tokens() {
         return Err(Failure::new(
             Kind::Refused,
@@ -151,9 +143,9 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
     }
     let keyring = services.keyring.get().await?;
     let key = keyring.signing_key(now);
-    let token = TokenRecord {
-        id: 0, // The table gives it one.
-        name,
+    let record = |id| TokenRecord {
+        id,
+        name: name.clone(),
         email: user.email.clone(),
         event_channel: EventChannel::Admin,
         kid: key.kid.clone(),
@@ -162,18 +154,24 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
         exp: expires_at,
         last_used_at: None,
     };
-    let mut details = json!({"email": token.email, "name": token.name, "expiresAt": expires_at});
+    let mut details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
     let maker = services.directory.backend_user_check(store, &user)?;
     let counter = services.tokens.counter(store).await?;
     let max = services.configuration.max_tokens_per_store;
-    let created = services.tokens.create(store, token, counter, max, &maker).await.map_err(|error| match error {
-        full @ Error::TooManyTokens { .. } => Failure::new(Kind::Refused, full.to_string()),
-        Error::IncorrectCredentials => Failure::new(
+    let created = match services.tokens.create(store, counter, max, &maker, record).await {
+        Ok(Creation::Created(token)) => Ok(token),
+        Ok(Creation::MakerChanged) => Err(Failure::new(
             Kind::Conflict,
             format!("The backend user {email} was changed meanwhile. Run the same command again."),
-        ),
-        error => error.into(),
-    });
+        )),
+        Ok(Creation::Full) => Err(Failure::new(
+            Kind::Refused,
+            format!(
+                "The store already has {max} tokens, which is as many as it may have. Delete one that is no longer used."
+            ),
+        )),
+        Err(fault) => Err(fault.into()),
+    };
     if let Ok(token) = &created {
         details["id"] = json!(token.id);
     }
@@ -184,11 +182,11 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
 }
 
 async fn list(tool: &Tool, store: &str, filter: &Filter) -> Result<(), Failure> {
-    tool.stack.store(store).await?;
+    tool.store(store).await?;
     let mut rows =
         tool.output.rows(&["id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt"]);
-    let mut tokens = tool.stack.items(&tool.stack.configuration().tokens_table, store, TOKENS);
-    while let Some(token) = tokens.next_as::<TokenRecord>().await? {
+    let mut tokens = tool.stack.accounts.tokens(store);
+    while let Some(token) = tokens.next().await? {
         if filter.matches(&token) {
             rows.push(vec![
                 json!(token.id),
@@ -234,18 +232,11 @@ async fn revoke(
     filter: &Filter,
     given: Option<&str>,
 ) -> Result<(), Failure> {
-    tool.stack.store(store).await?;
-    if ids.is_empty() && !all && filter.is_empty() {
-        return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email, --key or --all."));
-    }
-    let mut chosen = Vec::new();
-    if ids.is_empty() {
-        let mut tokens = tool.stack.items(&tool.stack.configuration().tokens_table, store, TOKENS);
-        while let Some(token) = tokens.next_as::<TokenRecord>().await? {
-            if filter.matches(&token) {
-                chosen.push(token.id);
-            }
-        }
+    tool.store(store).await?;
+    let chosen = if !ids.is_empty() {
+        of_ids(tool, store, ids, filter).await?
+    } else if all || !filter.is_empty() {
+        let chosen = that_match(tool, store, filter).await?;
         if chosen.is_empty() {
             say("There is no such token.");
             return Ok(());
@@ -255,30 +246,15 @@ async fn revoke(
             count(chosen.len() as u64, "token")
         );
         confirm(&consequences, store, given)?;
+        chosen
     } else {
-        for id in ids {
-            match tool.stack.services.tokens.record(store, *id).await? {
-                Some(token) if filter.matches(&token) => chosen.push(*id),
-                Some(_) => return Err(Failure::new(Kind::Invalid, format!("The options do not fit the token {id}."))),
-                // It may have been revoked by an earlier attempt at the same.
-                None => say(&format!("The store {store} has no token {id}.")),
-            }
-        }
-        if chosen.is_empty() {
-            return Err(no_token(store, ids[0]));
-        }
-        chosen.sort_unstable();
-        chosen.dedup();
-    }
+        return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email, --key or --all."));
+    };
     let details = json!({"ids": chosen});
     tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async {
         for id in &chosen {
-            let deletion = Deletion { id: *id, name: None, email: None };
-            match tool.stack.services.tokens.revoke(store, &deletion).await {
-                // Somebody else was faster.
-                Ok(()) | Err(Error::NoSuchToken) => {}
-                Err(error) => return Err(error.into()),
-            }
+            // If it is gone, somebody else was faster.
+            let _ = tool.stack.accounts.revoke_token(store, *id).await?;
         }
         Ok(())
     })
@@ -287,111 +263,29 @@ async fn revoke(
     Ok(())
 }
 
-async fn verify(tool: &Tool, token: Option<String>) -> Result<(), Failure> {
-    let token = token.map_or_else(read_token, Ok)?;
-    let token = token.trim();
-    let (mut described, problem) = if token.starts_with(access_token::PREFIX) {
-        verify_access_token(tool, token).await?
-    } else {
-        verify_jwt(tool, token).await?
-    };
-    described["good"] = json!(problem.is_none());
-    described["problem"] = json!(problem);
-    tool.output.object(&described)?;
-    match problem {
-        None => Ok(()),
-        Some(problem) => Err(Failure::new(Kind::NotGood, format!("The token is not good: {problem}."))),
-    }
-}
-
-fn read_token() -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = io::stdin().lock().take(MAX_TOKEN_BYTES).read_to_string(&mut text);
-    read.map_err(|error| Failure::new(Kind::Invalid, format!("Standard input cannot be read: {error}")))?;
-    Ok(text)
-}
-
-/// What is known of it, and what is wrong with it.
-type Verdict = (Value, Option<String>);
-
-async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
-    let described = json!({"kind": "access token of an API account"});
-    let Some(sha256) = access_token::sha256(token) else {
-        return Ok((described, Some("its checksum is wrong: it was cut off or mistyped, or never issued".into())));
-    };
-    let mut stores = tool.stack.directory_items(STORES, "");
-    while let Some(item) = stores.next().await? {
-        let store = crate::directory::sort_key(&item);
-        if let Some(account) = tool.stack.services.directory.api_account(store, &sha256).await? {
-            let last_used_at = tool.stack.services.tokens.api_account_last_used_at(store, &sha256).await?;
-            let described = json!({
-                "kind": "access token of an API account",
-                "store": store,
-                "id": sha256.get(..ID_DIGITS),
-                "name": account.name,
-                "scope": account.scope,
-                "createdAt": account.created_at,
-                "lastUsedAt": last_used_at,
-            });
-            return Ok((described, None));
+/// Those of these ids that are there.
+async fn of_ids(tool: &Tool, store: &str, ids: &[u64], filter: &Filter) -> Result<Vec<u64>, Failure> {
+    let mut chosen = Vec::new();
+    for id in ids {
+        match tool.stack.services.tokens.record(store, *id).await? {
+            Some(token) if filter.matches(&token) => chosen.push(*id),
+            Some(_) => return Err(Failure::new(Kind::Invalid, format!("The options do not fit the token {id}."))),
+            // It may have been revoked by an earlier attempt at the same.
+            None => say(&format!("The store {store} has no token {id}.")),
         }
     }
-    Ok((described, Some("no store has such an API account: it was revoked, or is of another deployment".into())))
+    chosen.sort_unstable();
+    chosen.dedup();
+    if chosen.is_empty() { Err(no_token(store, ids[0])) } else { Ok(chosen) }
 }
 
-async fn verify_jwt(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
-    let services = &tool.stack.services;
-    let now = services.clock.now();
-    let unknown = |problem: &str| Ok((json!({"kind": "unknown"}), Some(problem.to_owned())));
-    let kid = match jwt::kid(token) {
-        Ok(kid) => kid,
-        Err(problem) => return unknown(problem),
-    };
-    let keyring = services.keyring_with([kid.as_str()].into_iter()).await?;
-    // Its own word for what it is, once the signature says that the word is ours.
-    let claims: Value = match jwt::signed_claims(token, &kid, &keyring) {
-        Ok(claims) => claims,
-        Err(problem) => return unknown(problem),
-    };
-    let mut described = json!({"kind": "unknown", "key": kid});
-    for (name, claim) in [
-        ("store", "store_hash"),
-        ("email", "email"),
-        ("id", "jti"),
-        ("customerId", "bc_customer_id"),
-        ("channel", "bc_channel_id"),
-        ("channels", "channel_ids"),
-        ("name", "name"),
-        ("issuedAt", "iat"),
-        ("notBeforeAt", "nbf"),
-        ("expiresAt", "exp"),
-    ] {
-        if let Some(value) = claims.get(claim) {
-            described[name] = value.clone();
+async fn that_match(tool: &Tool, store: &str, filter: &Filter) -> Result<Vec<u64>, Failure> {
+    let mut tokens = tool.stack.accounts.tokens(store);
+    let mut chosen = Vec::new();
+    while let Some(token) = tokens.next().await? {
+        if filter.matches(&token) {
+            chosen.push(token.id);
         }
     }
-    let problem = match claims["aud"].as_str() {
-        Some(SERVER) => {
-            described["kind"] = json!("server-to-server token");
-            match jwt::verify_server_token(token, &kid, &keyring, now) {
-                Err(problem) => Some(problem.to_owned()),
-                Ok(claims) => {
-                    let record = services.tokens.record(&claims.store_hash, claims.jti.parse().unwrap_or(0)).await?;
-                    let record = record.filter(|record| record.iat == claims.iat && record.kid == kid);
-                    described["lastUsedAt"] = json!(record.as_ref().and_then(|record| record.last_used_at));
-                    if record.is_none() { Some("it was revoked or deleted".into()) } else { None }
-                }
-            }
-        }
-        Some(STOREFRONT) => {
-            described["kind"] = json!("storefront token");
-            match storefront_token::verify(token, services).await {
-                Ok(_) => None,
-                Err(Error::InvalidToken(problem)) => Some(problem.to_owned()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        _ => Some("its aud is neither server nor storefront".into()),
-    };
-    Ok((described, problem))
+    Ok(chosen)
 }

@@ -90,13 +90,13 @@ async fn doctors_do_not_get_into_each_others_way() {
     let stack = OperatedStack::start().await;
     let store = |created_at| Store { channels: vec![1], created_at };
     let now = stack.clock.now();
-    stack.directory().put_store("b2b-auth-doctor", &store(now - 60)).await.unwrap();
+    stack.accounts().put_store("b2b-auth-doctor", &store(now - 60)).await.unwrap();
     let ended = doctor(&stack);
     ended.succeeds();
     assert!(ended.stdout.contains("Another doctor is at work") && ended.audit().is_empty(), "{ended:?}");
     assert!(stack.directory().store("b2b-auth-doctor").await.unwrap().is_some());
     // One that was interrupted has left its store.
-    stack.directory().put_store("b2b-auth-doctor", &store(now - 3600)).await.unwrap();
+    stack.accounts().put_store("b2b-auth-doctor", &store(now - 3600)).await.unwrap();
     doctor(&stack).changes("doctor");
     assert!(stack.directory().store("b2b-auth-doctor").await.unwrap().is_none());
 }

@@ -1,8 +1,16 @@
 //! What stands between an operator and the stack, and other things that concern every command.
 
 use crate::support::{Ended, OperatedStack, program, run};
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+};
 use local::{demo, server, server::Server};
+use shared::clock::Clock;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// An AWS that answers everything with this.
 async fn aws_that_answers(status: u16, content_type: &'static str, body: String) -> Server {
@@ -14,10 +22,50 @@ async fn aws_that_answers(status: u16, content_type: &'static str, body: String)
     Server::start(server::bind(0, "").await.unwrap(), router).unwrap()
 }
 
+/// The AWS at `target`, which also knows a deployed stack there, and whose clock is ahead.
+async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
+    let target = target.to_owned();
+    let answer = move |headers: HeaderMap, body: Bytes| async move {
+        if headers.contains_key("x-amz-target") {
+            let answer = reqwest::Client::new().post(target).headers(headers).body(body).send().await.unwrap();
+            return (answer.status(), answer.headers().clone(), answer.bytes().await.unwrap()).into_response();
+        }
+        let now = i64::try_from(Clock::system().now() + seconds).unwrap();
+        let date = OffsetDateTime::from_unix_timestamp(now).unwrap().format(&Rfc2822).unwrap();
+        ([("Date", date.replace("+0000", "GMT")), ("Content-Type", "text/xml".into())], local_stack()).into_response()
+    };
+    Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap()
+}
+
+/// What AWS would say of the local stack if it had been deployed.
+fn local_stack() -> String {
+    let outputs = [
+        ("TokensTableName", "tokens"),
+        ("DirectoryTableName", "directory"),
+        ("LoginAttemptsTableName", "login-attempts"),
+        ("KeyringSecretArn", "keyring"),
+        ("AppSecretArn", "app"),
+        ("ApiUrl", "http://127.0.0.1:1"),
+    ];
+    let outputs = outputs
+        .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
+    let outputs = outputs.concat();
+    format!(
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>b2b-auth</StackName>\
+         <StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\
+         <Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    )
+}
+
 fn deployed(endpoint: &str) -> Ended {
+    run_deployed(endpoint, &["store", "list"])
+}
+
+fn run_deployed(endpoint: &str, arguments: &[&str]) -> Ended {
     let mut command = program();
     command
-        .args(["--stack-name", "b2b-auth", "--aws-endpoint", endpoint, "store", "list"])
+        .args(["--stack-name", "b2b-auth", "--aws-endpoint", endpoint])
+        .args(arguments)
         .env("AWS_REGION", "eu-central-1")
         .env("AWS_ACCESS_KEY_ID", "a")
         .env("AWS_SECRET_ACCESS_KEY", "b");
@@ -90,6 +138,21 @@ async fn what_tables_and_secrets_refuse_is_one_sentence_that_says_what_to_do() {
             let results: Vec<_> = ended.audit().iter().map(|line| line["result"].clone()).collect();
             assert_eq!(results, vec!["in doubt"; usize::from(in_doubt)], "{ended:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_goes_by_the_clock_of_aws() {
+    let stack = OperatedStack::start().await;
+    let disable = ["customer", "disable", demo::BUYER_EMAIL, "--store", demo::STORE];
+    for (ahead, told) in [(0, false), (3600, true)] {
+        let aws = aws_with_clock_ahead(stack.aws_url(), ahead).await;
+        let before = Clock::system().now();
+        let ended = run_deployed(&aws.url, &disable);
+        ended.changes("customer disable");
+        assert_eq!(ended.stderr.contains("seconds ahead of this machine's; the time is taken from AWS."), told);
+        let revoked = stack.customer_by_id(demo::BUYER_ID).await.unwrap().tokens_valid_after.unwrap();
+        assert!((before + ahead..before + ahead + 60).contains(&revoked), "{ahead}: {}", revoked - before);
     }
 }
 

@@ -1,12 +1,10 @@
 //! `customer import` and `customer export`.
 
 use crate::support::{Ended, OperatedStack, Running};
+use accounts::passwords;
 use local::demo;
 use serde_json::json;
-use shared::{
-    passwords,
-    tables::directory::{CUSTOMER_EMAILS, CUSTOMERS, Customer, CustomerLogin, Store},
-};
+use shared::tables::directory::{CUSTOMER_EMAILS, CUSTOMERS, Customer, CustomerLogin, Store};
 use std::{fmt::Write, fs, sync::LazyLock, time::Instant};
 use tempfile::TempDir;
 use tests::{Fate, Proxy, eventually};
@@ -531,7 +529,7 @@ async fn an_export_is_what_was_imported_without_secrets() {
 #[tokio::test]
 async fn an_export_goes_on_over_all_pages() {
     let stack = OperatedStack::start().await;
-    stack.directory().put_store(demo::STORE, &Store { channels: vec![1], created_at: 0 }).await.unwrap();
+    stack.accounts().put_store(demo::STORE, &Store { channels: vec![1], created_at: 0 }).await.unwrap();
     // A page of a query has 1 MB.
     let long = "x".repeat(230);
     let text = (1001..=5000).fold("customer_id,email,password_hash\n".to_owned(), |mut text, id| {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::tables::{
     directory::{Customer, CustomerLogin},
-    dynamodb::{from_item, string},
+    items::{from_item, string},
 };
 use std::{
     io::{Read, Write},

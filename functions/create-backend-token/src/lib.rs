@@ -1,24 +1,25 @@
 //! `POST /auth/backend`: an administrator's e-mail and password in, a server-to-server token out.
 
+use lambda_http::Request;
 use secrecy::SecretString;
 use serde_json::json;
 use shared::{
     http::{
         envelope::Success,
         error::Error,
-        fields::{email, password, text},
-        request::Request,
+        fields::{email, password, store_hash, text},
+        request::body_fields,
     },
     keys::jwt,
-    lambda::Function,
+    lambda::Endpoint,
     services::Services,
-    tables::tokens::{EventChannel, TokenRecord},
+    tables::{
+        login_attempts::Reservation,
+        tokens::{Creation, EventChannel, TokenRecord},
+    },
 };
 
-/// The endpoint.
-pub struct CreateBackendToken {
-    services: Services,
-}
+pub struct CreateBackendToken;
 
 struct Body {
     store_hash: String,
@@ -29,29 +30,23 @@ struct Body {
     end_at: Option<u64>,
 }
 
-impl CreateBackendToken {
-    /// The endpoint with these services.
-    #[must_use]
-    pub fn new(services: Services) -> Self {
-        Self { services }
-    }
-}
-
-impl Function for CreateBackendToken {
+impl Endpoint for CreateBackendToken {
     const NAME: &'static str = "create-backend-token";
 
-    async fn handle(&self, request: &Request) -> Result<Success, Error> {
+    async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
         let Services { configuration, clock, keyring, tokens, directory, backend_user_attempts, passwords, .. } =
-            &self.services;
+            services;
         let body = read(request)?;
         let now = clock.now();
 
-        let (reserved, user, counter) = tokio::join!(
+        let (reservation, user, counter) = tokio::join!(
             backend_user_attempts.reserve(&body.store_hash, &body.email, clock),
             directory.backend_user(&body.store_hash, &body.email),
             tokens.counter(&body.store_hash),
         );
-        reserved?;
+        if let Reservation::Full { retry_after } = reservation? {
+            return Err(Error::TooManyFailedLogins { retry_after });
+        }
         let (user, counter) = (user?, counter?);
 
         let password_hash = user.as_ref().map(|user| user.password_hash.as_str());
@@ -67,10 +62,10 @@ impl Function for CreateBackendToken {
             let maker = directory.backend_user_check(&body.store_hash, &user)?;
             let keyring = keyring.get().await?;
             let key = keyring.signing_key(now);
-            let token = TokenRecord {
-                id: 0, // The table gives it one.
-                name: body.name,
-                email: user.email,
+            let record = |id| TokenRecord {
+                id,
+                name: body.name.clone(),
+                email: user.email.clone(),
                 event_channel: EventChannel::Api,
                 kid: key.kid.clone(),
                 iat: now,
@@ -79,20 +74,22 @@ impl Function for CreateBackendToken {
                 last_used_at: None,
             };
             let max = configuration.max_tokens_per_store;
-            let token = tokens.create(&body.store_hash, token, counter, max, &maker).await?;
-            Ok((jwt::sign(&token.claims(&body.store_hash), key), token.name))
+            match tokens.create(&body.store_hash, counter, max, &maker, record).await? {
+                Creation::Created(token) => Ok(jwt::sign(&token.claims(&body.store_hash), key)),
+                Creation::MakerChanged => Err(Error::IncorrectCredentials),
+                Creation::Full => Err(Error::TooManyTokens { max }),
+            }
         };
-        let (created, ()) = tokio::join!(create, backend_user_attempts.clear(&body.store_hash, &body.email));
-        let (token, name) = created?;
-        Ok(Success::new(json!([{"name": name, "token": token}])))
+        let (token, ()) = tokio::join!(create, backend_user_attempts.clear(&body.store_hash, &body.email));
+        Ok(Success::new(json!([{"name": body.name, "token": token?}])))
     }
 }
 
 fn read(request: &Request) -> Result<Body, Error> {
-    request.body_fields()?.read(|fields| {
+    body_fields(request)?.read(|fields| {
         let (begin_at, end_at) = fields.validity(None);
         Body {
-            store_hash: fields.required("storeHash", text(1..=64)),
+            store_hash: fields.required("storeHash", store_hash),
             email: fields.required("email", email),
             password: fields.required("password", password),
             name: fields.required("name", text(0..=255)),

@@ -1,8 +1,6 @@
 //! The Lambda function `create-backend-token`.
 
-use create_backend_token::CreateBackendToken;
-
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::lambda::run(CreateBackendToken::new).await
+async fn main() -> Result<(), lambda_http::Error> {
+    shared::lambda::run::<create_backend_token::CreateBackendToken>().await
 }

@@ -43,7 +43,7 @@ fn malformed_events() -> Vec<(Value, u16)> {
         (changed("body", json!({})), 400),
         (changed("isBase64Encoded", json!("yes")), 400),
         (json!({}), 415),
-        (json!([]), 415),
+        (json!([]), 400),
         (json!(null), 400),
         (json!("event"), 400),
         (json!({"Records": [{"eventSource": "aws:sqs"}]}), 415),

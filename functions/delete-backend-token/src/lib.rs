@@ -1,46 +1,34 @@
 //! `DELETE /auth/backend`: deletes a server-to-server token.
 
+use lambda_http::Request;
 use serde_json::json;
 use shared::{
     http::{
         envelope::Success,
         error::Error,
         fields::{email, positive_integer, text},
-        request::Request,
+        request::body_and_query_fields,
     },
-    lambda::Function,
+    lambda::Endpoint,
     services::Services,
-    tables::{directory::Scope, tokens::Deletion},
+    tables::{directory::Scope, tokens::Wanted},
 };
 
-/// The endpoint.
-pub struct DeleteBackendToken {
-    services: Services,
-}
+pub struct DeleteBackendToken;
 
-impl DeleteBackendToken {
-    /// The endpoint with these services.
-    #[must_use]
-    pub fn new(services: Services) -> Self {
-        Self { services }
-    }
-}
-
-impl Function for DeleteBackendToken {
+impl Endpoint for DeleteBackendToken {
     const NAME: &'static str = "delete-backend-token";
 
-    async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let caller = self.services.caller(request, Scope::Modify).await?;
-        let deletion = self.services.read_for(Some(&caller), read(request)).await?;
-        // One transaction checks the caller and deletes.
-        self.services.tokens.delete(&caller, &deletion, &self.services.directory).await?;
-        self.services.last_uses.note(&caller);
+    async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
+        let caller = services.auth.caller(request.headers(), Scope::Modify).await?;
+        let wanted = caller.confirm_before_refusing(read(request)).await?;
+        caller.delete_token(&wanted).await?;
         Ok(Success::new(json!([])))
     }
 }
 
-fn read(request: &Request) -> Result<Deletion, Error> {
-    request.body_and_query_fields()?.read(|fields| Deletion {
+fn read(request: &Request) -> Result<Wanted, Error> {
+    body_and_query_fields(request)?.read(|fields| Wanted {
         id: fields.required("id", positive_integer),
         name: fields.optional("name", text(0..=255)),
         email: fields.optional("email", email),

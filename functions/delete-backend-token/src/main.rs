@@ -1,8 +1,6 @@
 //! The Lambda function `delete-backend-token`.
 
-use delete_backend_token::DeleteBackendToken;
-
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::lambda::run(DeleteBackendToken::new).await
+async fn main() -> Result<(), lambda_http::Error> {
+    shared::lambda::run::<delete_backend_token::DeleteBackendToken>().await
 }

@@ -2,84 +2,52 @@
 
 mod current_customer;
 
-use current_customer::{App, CurrentCustomer};
+use lambda_http::Request;
 use serde_json::json;
 use shared::{
+    fault::Fault,
     http::{
         envelope::Success,
         error::Error,
         fields::{invalid_field, positive_integer, text},
-        request::Request,
+        request::query_fields,
     },
     keys::{
-        jwt::{DAY, DB, STOREFRONT, StorefrontClaims, WRONG_SIGNATURE},
-        secret_cache::SecretCache,
+        app::AppSecret,
+        claims::{DB, STOREFRONT, StorefrontClaims},
+        jwt::{DAY, WRONG_SIGNATURE},
     },
-    lambda::Function,
+    lambda::Endpoint,
     services::Services,
     tables::directory::DEFAULT_CHANNEL,
 };
 
+use current_customer::CurrentCustomer;
+
 /// Longest JWT, in characters: more than API Gateway lets through in a query.
 const MAX_JWT: usize = 10_240;
 
-/// The endpoint.
-pub struct ExchangeCustomerJwt {
-    services: Services,
-    /// The app, or why it is not set.
-    app: SecretCache<Result<App, &'static str>>,
-}
+pub struct ExchangeCustomerJwt;
 
-impl ExchangeCustomerJwt {
-    /// The endpoint with these services.
-    #[must_use]
-    pub fn new(services: Services) -> Self {
-        let app = SecretCache::new(
-            services.secrets.clone(),
-            services.configuration.app_secret_id.clone(),
-            |secret| Ok(App::parse(secret)),
-            services.clock.clone(),
-        );
-        Self { services, app }
-    }
-
-    async fn verify(&self, jwt: &str, now: u64) -> Result<CurrentCustomer, Error> {
-        let verify = |app: &Result<App, &'static str>| match app {
-            Ok(app) => app.verify(jwt, now).map_err(Error::InvalidJwtToken),
-            Err(problem) => Err(Error::AppNotSet(problem)),
-        };
-        match verify(&*self.app.get().await?) {
-            // It may have been set since, or have a new secret.
-            Err(Error::AppNotSet(_) | Error::InvalidJwtToken(WRONG_SIGNATURE)) => verify(&*self.app.get_newer().await?),
-            verified => verified,
-        }
-    }
-}
-
-impl Function for ExchangeCustomerJwt {
+impl Endpoint for ExchangeCustomerJwt {
     const NAME: &'static str = "exchange-customer-jwt";
 
-    async fn warm_up(&self) -> Result<(), Error> {
-        self.app.get().await.map(drop)
+    async fn warm_up(services: &Services) -> Result<(), Fault> {
+        services.app.get().await.map(drop)
     }
 
-    async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let caller = self.services.storefront_caller(request).await?;
-        let (jwt, channel_id) = self.services.read_for(caller.as_ref(), read(request)).await?;
+    async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
+        let Services { auth, directory, .. } = services;
+        let caller = auth.storefront_caller(request.headers()).await?;
+        let (jwt, channel_id) = caller.confirm_before_refusing(read(request)).await?;
+        let verified = verify(services, &jwt).await;
+        let customer = caller.confirm_before_refusing(verified).await?;
 
-        let now = self.services.clock.now();
-        let verified = self.verify(&jwt, now).await;
-        let customer = self.services.read_for(caller.as_ref(), verified).await?;
-
-        let (confirmed, store, known_customer) = tokio::join!(
-            self.services.confirm(caller.as_ref()),
-            self.services.directory.store(&customer.store_hash),
-            self.services.directory.customer(&customer.store_hash, customer.id),
-        );
-        confirmed?;
-        if caller.is_some_and(|caller| caller.store_hash != customer.store_hash) {
-            return Err(Error::OtherStore);
-        }
+        let caller = caller.of_store(&customer.store_hash).await?;
+        let known = async |store_hash: &str| {
+            tokio::join!(directory.store(store_hash), directory.customer(store_hash, customer.id))
+        };
+        let (caller, (store, known_customer)) = caller.confirm_beside(known).await?;
         let store = store?.ok_or(Error::InvalidJwtToken("the store is not in the directory"))?;
         if customer.issued_at < store.created_at {
             return Err(Error::InvalidJwtToken("issued before the store was made anew"));
@@ -101,20 +69,33 @@ impl Function for ExchangeCustomerJwt {
         let claims = StorefrontClaims {
             email: &customer.email,
             bc_customer_id: customer.id,
-            store_hash: &customer.store_hash,
+            store_hash: caller.store_hash(),
             db: DB,
             bc_channel_id: channel_id,
             aud: STOREFRONT,
             iat: customer.issued_at,
             exp: customer.issued_at + DAY,
         };
-        let token = self.services.sign(&claims).await?;
+        let token = auth.issue_storefront_token(&caller, &claims).await?;
         Ok(Success::new(json!({"token": token})))
     }
 }
 
+async fn verify(services: &Services, jwt: &str) -> Result<CurrentCustomer, Error> {
+    let now = services.clock.now();
+    let verify = |app: &Result<AppSecret, &'static str>| match app {
+        Ok(app) => current_customer::verify(jwt, app, now).map_err(Error::InvalidJwtToken),
+        Err(problem) => Err(Error::AppNotSet(problem)),
+    };
+    match verify(&*services.app.get().await?) {
+        // It may have been set since, or have a new secret.
+        Err(Error::AppNotSet(_) | Error::InvalidJwtToken(WRONG_SIGNATURE)) => verify(&*services.app.get_newer().await?),
+        verified => verified,
+    }
+}
+
 fn read(request: &Request) -> Result<(String, u64), Error> {
-    request.query_fields().read(|fields| {
+    query_fields(request).read(|fields| {
         let jwt = fields.required("jwtToken", text(1..=MAX_JWT));
         (jwt, fields.optional("channelId", positive_integer).unwrap_or(DEFAULT_CHANNEL))
     })

@@ -1,8 +1,6 @@
 //! The Lambda function `exchange-customer-jwt`.
 
-use exchange_customer_jwt::ExchangeCustomerJwt;
-
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::lambda::run(ExchangeCustomerJwt::new).await
+async fn main() -> Result<(), lambda_http::Error> {
+    shared::lambda::run::<exchange_customer_jwt::ExchangeCustomerJwt>().await
 }

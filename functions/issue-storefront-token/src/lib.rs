@@ -1,15 +1,19 @@
 //! `POST /auth/customers/storefront`: a customer's id in, a storefront token out.
 
+use lambda_http::Request;
 use serde_json::json;
 use shared::{
     http::{
         envelope::Success,
         error::Error,
         fields::{iso8601, positive_integer, text},
-        request::Request,
+        request::body_fields,
     },
-    keys::jwt::{DAY, DB, LEEWAY, STOREFRONT, StorefrontClaims},
-    lambda::Function,
+    keys::{
+        claims::{DB, STOREFRONT, StorefrontClaims},
+        jwt::{DAY, LEEWAY},
+    },
+    lambda::Endpoint,
     services::Services,
     tables::directory::{DEFAULT_CHANNEL, Scope},
 };
@@ -17,56 +21,43 @@ use shared::{
 /// Longest customer access token, in characters; it is not looked into.
 const MAX_ACCESS_TOKEN: usize = 8192;
 
-/// The endpoint.
-pub struct IssueStorefrontToken {
-    services: Services,
-}
+pub struct IssueStorefrontToken;
 
 struct Body {
     customer_id: u64,
     channel_id: u64,
 }
 
-impl IssueStorefrontToken {
-    /// The endpoint with these services.
-    #[must_use]
-    pub fn new(services: Services) -> Self {
-        Self { services }
-    }
-}
-
-impl Function for IssueStorefrontToken {
+impl Endpoint for IssueStorefrontToken {
     const NAME: &'static str = "issue-storefront-token";
 
-    async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let caller = self.services.caller(request, Scope::Modify).await?;
-        let now = self.services.clock.now();
-        let body = self.services.read_for(Some(&caller), read(request, now)).await?;
+    async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
+        let Services { auth, clock, directory, .. } = services;
+        let caller = auth.caller(request.headers(), Scope::Modify).await?;
+        let now = clock.now();
+        let body = caller.confirm_before_refusing(read(request, now)).await?;
 
-        let (confirmed, customer) = tokio::join!(
-            self.services.confirm(Some(&caller)),
-            self.services.directory.customer(&caller.store_hash, body.customer_id),
-        );
-        confirmed?;
+        let customer = async |store_hash: &str| directory.customer(store_hash, body.customer_id).await;
+        let (caller, customer) = caller.confirm_beside(customer).await?;
         let customer = customer?.filter(|customer| customer.may_use(body.channel_id)).ok_or(Error::NoSuchCustomer)?;
 
         let claims = StorefrontClaims {
             email: &customer.email,
             bc_customer_id: customer.customer_id,
-            store_hash: &caller.store_hash,
+            store_hash: caller.store_hash(),
             db: DB,
             bc_channel_id: body.channel_id,
             aud: STOREFRONT,
             iat: now,
             exp: now + DAY,
         };
-        let token = self.services.sign(&claims).await?;
+        let token = auth.issue_storefront_token(&caller, &claims).await?;
         Ok(Success::new(json!({"token": [token]})).with_message("success"))
     }
 }
 
 fn read(request: &Request, now: u64) -> Result<Body, Error> {
-    request.body_fields()?.read(|fields| {
+    body_fields(request)?.read(|fields| {
         fields.optional_object("customerAccessToken", |access_token| {
             access_token.required("value", text(1..=MAX_ACCESS_TOKEN));
             let name = access_token.first_present(["expires_at", "expiresAt"]);

@@ -1,15 +1,16 @@
 //! `GET /backend/tokens`: lists a store's server-to-server tokens.
 
+use lambda_http::Request;
 use serde_json::{Value, json};
 use shared::{
     http::{
         envelope::{Pagination, Success},
         error::Error,
         fields::saturating_count,
-        request::Request,
+        request::query_fields,
     },
     keys::{jwt, keyring::Keyring},
-    lambda::Function,
+    lambda::Endpoint,
     services::Services,
     tables::{
         directory::Scope,
@@ -20,42 +21,30 @@ use shared::{
 const DEFAULT_LIMIT: u64 = 10;
 const MAX_LIMIT: u64 = 250;
 
-/// The endpoint.
-pub struct ListBackendTokens {
-    services: Services,
-}
+pub struct ListBackendTokens;
 
-impl ListBackendTokens {
-    /// The endpoint with these services.
-    #[must_use]
-    pub fn new(services: Services) -> Self {
-        Self { services }
-    }
-}
-
-impl Function for ListBackendTokens {
+impl Endpoint for ListBackendTokens {
     const NAME: &'static str = "list-backend-tokens";
 
-    async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let tokens = &self.services.tokens;
-        let caller = self.services.caller(request, Scope::Read).await?;
-        let (limit, offset) = self.services.read_for(Some(&caller), read(request)).await?;
+    async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
+        let Services { auth, tokens, keyring, .. } = services;
+        let caller = auth.caller(request.headers(), Scope::Read).await?;
+        let (limit, offset) = caller.confirm_before_refusing(read(request)).await?;
 
-        let (confirmed, counts) =
-            tokio::join!(self.services.confirm(Some(&caller)), tokens.block_counts(&caller.store_hash));
-        confirmed?;
+        let counts = async |store_hash: &str| tokens.block_counts(store_hash).await;
+        let (caller, counts) = caller.confirm_beside(counts).await?;
         let counts = counts?;
-        let page = tokens.page(&caller.store_hash, &counts, offset, limit).await?;
+        let page = tokens.page(caller.store_hash(), &counts, offset, limit).await?;
 
-        let keys = self.services.keyring_with(page.iter().map(|token| token.kid.as_str())).await?;
-        let data = page.iter().map(|token| entry(token, &caller.store_hash, &keys)).collect();
+        let keyring = keyring.with_keys(page.iter().map(|token| token.kid.as_str())).await?;
+        let data = page.iter().map(|token| entry(token, caller.store_hash(), &keyring)).collect();
         let pagination = Pagination { total_count: total(&counts), offset, limit };
         Ok(Success::new(Value::Array(data)).with_pagination(pagination))
     }
 }
 
 fn read(request: &Request) -> Result<(u64, u64), Error> {
-    let (limit, offset) = request.query_fields().read(|fields| {
+    let (limit, offset) = query_fields(request).read(|fields| {
         let limit = fields.optional("limit", saturating_count).unwrap_or(DEFAULT_LIMIT);
         if limit == 0 {
             fields.reject("limit", "must be 1 or more.");
@@ -68,9 +57,9 @@ fn read(request: &Request) -> Result<(u64, u64), Error> {
     Ok((limit, offset))
 }
 
-fn entry(token: &TokenRecord, store_hash: &str, keys: &Keyring) -> Value {
+fn entry(token: &TokenRecord, store_hash: &str, keyring: &Keyring) -> Value {
     // A token whose key an operator has retired is good for nothing; it is listed so that it can be deleted.
-    let signed = keys.key(&token.kid).map_or_else(String::new, |key| jwt::sign(&token.claims(store_hash), key));
+    let signed = keyring.key(&token.kid).map_or_else(String::new, |key| jwt::sign(&token.claims(store_hash), key));
     json!({
         "id": token.id,
         "name": token.name,

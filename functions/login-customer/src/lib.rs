@@ -1,26 +1,29 @@
 //! `POST /auth/customers`: a customer's e-mail and password in, a storefront token out.
 
+use lambda_http::Request;
 use secrecy::SecretString;
 use serde_json::json;
 use shared::{
+    auth::caller::Refused,
     http::{
         envelope::Success,
         error::Error,
-        fields::{email, password, positive_integer, text},
-        request::Request,
+        fields::{email, password, positive_integer, store_hash, text},
+        request::body_fields,
     },
-    keys::jwt::{CustomerLoginClaims, DAY, DB, STOREFRONT},
-    lambda::Function,
+    keys::{
+        claims::{CustomerLoginClaims, DB, STOREFRONT},
+        jwt::DAY,
+    },
+    lambda::Endpoint,
     services::Services,
+    tables::login_attempts::Reservation,
 };
 
 /// `token_type` of a token made by a login, as the platform numbers it.
 const LOGIN_TOKEN: u8 = 3;
 
-/// The endpoint.
-pub struct LoginCustomer {
-    services: Services,
-}
+pub struct LoginCustomer;
 
 struct Body {
     store_hash: String,
@@ -32,49 +35,45 @@ struct Body {
     end_at: u64,
 }
 
-impl LoginCustomer {
-    /// The endpoint with these services.
-    #[must_use]
-    pub fn new(services: Services) -> Self {
-        Self { services }
-    }
-}
-
-impl Function for LoginCustomer {
+impl Endpoint for LoginCustomer {
     const NAME: &'static str = "login-customer";
 
-    async fn handle(&self, request: &Request) -> Result<Success, Error> {
-        let caller = self.services.storefront_caller(request).await?;
-        let now = self.services.clock.now();
-        let body = self.services.read_for(caller.as_ref(), read(request, now)).await?;
-        if caller.as_ref().is_some_and(|caller| caller.store_hash != body.store_hash) {
-            self.services.confirm(caller.as_ref()).await?;
-            return Err(Error::OtherStore);
-        }
+    async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
+        let Services { auth, clock, directory, customer_attempts, passwords, .. } = services;
+        let caller = auth.storefront_caller(request.headers()).await?;
+        let now = clock.now();
+        let body = caller.confirm_before_refusing(read(request, now)).await?;
 
-        let (confirmed, reserved, login) = tokio::join!(
-            self.services.confirm(caller.as_ref()),
-            self.services.customer_attempts.reserve(&body.store_hash, &body.email, &self.services.clock),
-            self.services.directory.customer_login(&body.store_hash, &body.email),
-        );
-        if confirmed.is_err() && reserved.is_ok() {
-            self.services.customer_attempts.take_back(&body.store_hash, &body.email).await;
+        let caller = caller.of_store(&body.store_hash).await?;
+        let login = async |store_hash: &str| {
+            tokio::join!(
+                customer_attempts.reserve(store_hash, &body.email, clock),
+                directory.customer_login(store_hash, &body.email),
+            )
+        };
+        let (caller, (reservation, login)) = match caller.confirm_beside(login).await {
+            Err(Refused { denial, beside: (Ok(Reservation::Counted), _) }) => {
+                customer_attempts.take_back(&body.store_hash, &body.email).await;
+                return Err(denial.into());
+            }
+            confirmed => confirmed?,
+        };
+        if let Reservation::Full { retry_after } = reservation? {
+            return Err(Error::TooManyFailedLogins { retry_after });
         }
-        confirmed?;
-        reserved?;
         let login = login?;
 
         let password_hash = login.as_ref().map(|login| login.password_hash.as_str());
-        let password_matches = self.services.passwords.check(&body.password, password_hash).await?;
+        let password_matches = passwords.check(&body.password, password_hash).await?;
         let customer = login
             .map(|login| login.customer)
             .filter(|customer| password_matches && customer.may_use(body.channel_id))
             .ok_or(Error::CustomerAuthFailed)?;
-        self.services.customer_attempts.clear(&body.store_hash, &body.email).await;
+        customer_attempts.clear(&body.store_hash, &body.email).await;
 
         let claims = CustomerLoginClaims {
             email: &customer.email,
-            store_hash: &body.store_hash,
+            store_hash: caller.store_hash(),
             db: DB,
             name: &body.name,
             channel_ids: [body.channel_id],
@@ -85,17 +84,17 @@ impl Function for LoginCustomer {
             nbf: body.begin_at,
             exp: body.end_at,
         };
-        let token = self.services.sign(&claims).await?;
+        let token = auth.issue_storefront_token(&caller, &claims).await?;
         Ok(Success::new(json!({"name": body.name, "token": token})))
     }
 }
 
 fn read(request: &Request, now: u64) -> Result<Body, Error> {
-    request.body_fields()?.read(|fields| {
+    body_fields(request)?.read(|fields| {
         let (begin_at, end_at) = fields.validity(Some(now));
         let begin_at = begin_at.unwrap_or(now);
         Body {
-            store_hash: fields.required("storeHash", text(1..=64)),
+            store_hash: fields.required("storeHash", store_hash),
             email: fields.required("email", email),
             password: fields.required("password", password),
             channel_id: fields.required("channelId", positive_integer),

@@ -11,9 +11,8 @@ use aws_sdk_secretsmanager::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use shared::{
-    aws,
     clock::Clock,
-    http::error::Error,
+    fault::Fault,
     keys::{
         keyring::{KeySecret, Keyring, KeyringSecret},
         secret_cache::RELOAD_AFTER,
@@ -59,8 +58,8 @@ pub enum Step {
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
     /// Secrets Manager failed.
-    #[error("{}", .0.cause().unwrap_or_default())]
-    SecretsManager(#[from] Error),
+    #[error(transparent)]
+    SecretsManager(#[from] Fault),
     /// A version cannot be used.
     #[error("{0}")]
     Keyring(&'static str),
@@ -124,8 +123,8 @@ impl RotateSigningKey {
         match request.send().await {
             Ok(_) => Ok(()),
             // The same step at the same time made another key first, which is as good.
-            Err(fault) if is_version_present(&fault) => Ok(()),
-            Err(fault) => Err(aws::error("PutSecretValue", &fault).into()),
+            Err(error) if is_version_present(&error) => Ok(()),
+            Err(error) => Err(Fault::of_aws("PutSecretValue", error).into()),
         }
     }
 
@@ -151,14 +150,14 @@ impl RotateSigningKey {
             .version_stage(CURRENT)
             .move_to_version_id(&event.client_request_token)
             .remove_from_version_id(tested_against);
-        request.send().await.map_err(|fault| aws::error("UpdateSecretVersionStage", &fault))?;
+        request.send().await.map_err(|error| Fault::of_aws("UpdateSecretVersionStage", error))?;
         Ok(())
     }
 
     /// Whether the rotation's version is the current one.
     async fn is_finished(&self, event: &Event) -> Result<bool, RotationError> {
         let request = self.client.describe_secret().secret_id(&event.secret_id);
-        let secret = request.send().await.map_err(|fault| aws::error("DescribeSecret", &fault))?;
+        let secret = request.send().await.map_err(|error| Fault::of_aws("DescribeSecret", error))?;
         let versions = secret.version_ids_to_stages.unwrap_or_default();
         let stages = versions.get(&event.client_request_token);
         Ok(stages.is_some_and(|stages| stages.iter().any(|stage| stage == CURRENT)))
@@ -171,7 +170,7 @@ impl RotateSigningKey {
     /// The current version's id and keyring.
     async fn current(&self, event: &Event) -> Result<(String, KeyringSecret), RotationError> {
         let request = self.client.get_secret_value().secret_id(&event.secret_id).version_stage(CURRENT);
-        let value = request.send().await.map_err(|fault| aws::error("GetSecretValue", &fault))?;
+        let value = request.send().await.map_err(|error| Fault::of_aws("GetSecretValue", error))?;
         let keyring = parse(value.secret_string.as_deref())?;
         Ok((value.version_id.unwrap_or_default(), keyring))
     }
@@ -186,18 +185,18 @@ impl RotateSigningKey {
             .version_stage(PENDING);
         match request.send().await {
             Ok(value) => Ok(Some(parse(value.secret_string.as_deref())?)),
-            Err(fault)
-                if fault.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
+            Err(error)
+                if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
             {
                 Ok(None)
             }
-            Err(fault) => Err(aws::error("GetSecretValue", &fault).into()),
+            Err(error) => Err(Fault::of_aws("GetSecretValue", error).into()),
         }
     }
 }
 
-fn is_version_present(fault: &SdkError<PutSecretValueError>) -> bool {
-    fault.as_service_error().is_some_and(PutSecretValueError::is_resource_exists_exception)
+fn is_version_present(error: &SdkError<PutSecretValueError>) -> bool {
+    error.as_service_error().is_some_and(PutSecretValueError::is_resource_exists_exception)
 }
 
 fn parse(secret: Option<&str>) -> Result<KeyringSecret, RotationError> {

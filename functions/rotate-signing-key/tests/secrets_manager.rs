@@ -6,8 +6,8 @@
 
 use aws_sdk_secretsmanager::Client;
 use local::{
-    aws::{LocalAws, Secrets, open_database, sdk_config},
-    secrets_manager::SecretsManager,
+    aws::{LocalAws, open_database, sdk_config},
+    secrets_manager::{Secrets, SecretsManager},
     server,
 };
 use rotate_signing_key::{Event, RotateSigningKey, Step};

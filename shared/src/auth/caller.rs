@@ -1,96 +1,255 @@
-//! Who is calling.
+//! From whoever shows credentials to a caller whose credentials are good now.
 
 use crate::{
-    auth::access_token,
-    http::{error::Error, request::Request},
-    keys::jwt,
-    services::Services,
-    tables::directory::Scope,
+    auth::{
+        Auth, access_token,
+        credentials::{Credential, Shown},
+        denial::{DELETED, Denial},
+    },
+    configuration::StorefrontAccess,
+    fault::Fault,
+    http::{error::Error, fields::is_store_hash},
+    tables::{
+        directory::Scope,
+        tokens::{Deletion, TokenIdentity, Wanted},
+    },
 };
+use futures_util::future::join_all;
+use lambda_http::http::HeaderMap;
 
-/// Longest store hash, in characters, as in bodies.
-const MAX_STORE_HASH: usize = 64;
-
-/// Whoever showed credentials that may have been taken back since. Whoever holds one has still to see
-/// [`Services::confirm`], or a transaction that checks the same, succeed.
-#[derive(Debug)]
+/// Whoever showed genuine credentials, which may have been taken back since.
 #[must_use = "the credentials may have been taken back"]
-pub struct UnconfirmedCaller {
-    /// The store of the credentials.
-    pub store_hash: String,
-    /// All that were shown, at least one; each must be good.
-    pub credentials: Vec<Credential>,
-    /// What the call needs of an API account.
-    pub needs: Scope,
-}
-
-/// What says who is calling.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Credential {
-    /// A server-to-server token.
-    Token {
-        /// The token's id.
-        id: u64,
-        /// Id of the key that it is signed with.
-        kid: String,
-        /// When it was issued, in Unix seconds.
-        iat: u64,
-    },
-    /// An API account.
-    ApiAccount {
-        /// SHA-256 of its access token, in hexadecimal digits.
-        sha256: String,
-    },
-}
-
-/// The bearer of the request's credentials, or none if it carries none: a server-to-server token in `authToken`, an access
-/// token in `X-Auth-Token` with the store in `X-Store-Hash`, or both, as a client may that moves from one to the other.
-///
-/// # Errors
-/// [`Error::InvalidToken`] if there are credentials that are not good or that contradict each other, or a fault.
-pub async fn authenticate(
-    request: &Request,
-    services: &Services,
+pub struct UnconfirmedCaller<'a> {
+    auth: &'a Auth,
+    /// At least one; each must be good.
+    credentials: Vec<Credential>,
+    store_hash: String,
     needs: Scope,
-) -> Result<Option<UnconfirmedCaller>, Error> {
-    let sent = |name| request.header(name).filter(|value| !value.trim().is_empty());
-    let (mut store_hash, mut credentials) = (None, Vec::new());
-    if let Some(token) = sent("authToken") {
-        let (store_of_token, credential) = token_credential(token, services).await?;
-        store_hash = Some(store_of_token);
-        credentials.push(credential);
+}
+
+/// Whoever calls an endpoint that is open to anyone where the deployment says so.
+#[must_use = "the credentials may have been taken back"]
+pub struct StorefrontCaller<'a> {
+    /// None where no credentials were shown.
+    shown: Option<UnconfirmedCaller<'a>>,
+}
+
+/// Whoever calls such an endpoint for a store that the request names.
+#[must_use = "the credentials may have been taken back"]
+pub struct StoreCaller<'a> {
+    shown: Option<UnconfirmedCaller<'a>>,
+    store_hash: String,
+}
+
+/// A caller who may make the call now: whose credentials are good and allow it, or who needs none.
+#[derive(Debug)]
+pub struct Caller {
+    store_hash: String,
+}
+
+impl Caller {
+    /// The store that the caller acts for.
+    #[must_use]
+    pub fn store_hash(&self) -> &str {
+        &self.store_hash
     }
-    let named = sent("X-Store-Hash");
-    if let Some(access_token) = sent("X-Auth-Token") {
-        if named.is_none_or(|named| named.chars().count() > MAX_STORE_HASH) {
-            return Err(Error::InvalidToken("X-Store-Hash names no store"));
+}
+
+/// A caller who is refused, and what the work done beside it came to.
+#[derive(Debug)]
+pub struct Refused<T> {
+    /// Why.
+    pub denial: Denial,
+    /// What the work came to.
+    pub beside: T,
+}
+
+impl<T> From<Refused<T>> for Error {
+    fn from(refused: Refused<T>) -> Self {
+        refused.denial.into()
+    }
+}
+
+impl Auth {
+    /// The caller of an endpoint that needs a server-to-server token, or an API account that has the scope.
+    ///
+    /// # Errors
+    /// [`Denial::NoCredentials`], [`Denial::Invalid`], or a fault.
+    pub async fn caller(&self, headers: &HeaderMap, needs: Scope) -> Result<UnconfirmedCaller<'_>, Denial> {
+        self.shown_by(headers, needs).await?.ok_or(Denial::NoCredentials)
+    }
+
+    /// The caller of an endpoint that is open to anyone where the deployment says so. Credentials that are sent must be good.
+    ///
+    /// # Errors
+    /// As [`Auth::caller`].
+    pub async fn storefront_caller(&self, headers: &HeaderMap) -> Result<StorefrontCaller<'_>, Denial> {
+        let shown = self.shown_by(headers, Scope::Modify).await?;
+        if shown.is_none() && self.storefront_access == StorefrontAccess::AuthToken {
+            return Err(Denial::NoCredentials);
         }
-        let sha256 = access_token::sha256(access_token).ok_or(Error::InvalidToken("not an access token"))?;
-        credentials.push(Credential::ApiAccount { sha256 });
+        Ok(StorefrontCaller { shown })
     }
-    if credentials.is_empty() {
-        return Ok(None);
-    }
-    match (store_hash, named) {
-        (Some(of_token), Some(named)) if of_token != named => {
-            Err(Error::InvalidToken("X-Store-Hash names another store"))
+
+    /// Whoever shows credentials, none if there are none: a server-to-server token, an access token with its store, or both, as
+    /// a client may that moves from one to the other.
+    async fn shown_by(&self, headers: &HeaderMap, needs: Scope) -> Result<Option<UnconfirmedCaller<'_>>, Denial> {
+        let Shown { server_token, access_token, store_hash: named } = Shown::in_headers(headers);
+        let (mut of_token, mut credentials) = (None, Vec::new());
+        if let Some(token) = server_token {
+            let token = self.server_token(&token).await?;
+            of_token = Some(token.store_hash);
+            credentials.push(Credential::Token(token.identity));
         }
-        (of_token, named) => {
-            let store_hash = of_token.or_else(|| named.map(Into::into)).unwrap_or_default();
-            Ok(Some(UnconfirmedCaller { store_hash, credentials, needs }))
+        if let Some(access_token) = access_token {
+            if !named.as_ref().is_some_and(|named| is_store_hash(named)) {
+                return Err(Denial::Invalid("X-Store-Hash names no store"));
+            }
+            let sha256 = access_token::sha256(&access_token).ok_or(Denial::Invalid("not an access token"))?;
+            credentials.push(Credential::ApiAccount { sha256 });
+        }
+        if credentials.is_empty() {
+            return Ok(None);
+        }
+        let store_hash = match (of_token, named) {
+            (Some(of_token), Some(named)) if of_token != named => {
+                return Err(Denial::Invalid("X-Store-Hash names another store"));
+            }
+            (of_token, named) => of_token.or(named.map(Into::into)).unwrap_or_default(),
+        };
+        Ok(Some(UnconfirmedCaller { auth: self, credentials, store_hash, needs }))
+    }
+
+    async fn confirm_credential(&self, store_hash: &str, credential: &Credential, needs: Scope) -> Result<(), Denial> {
+        match credential {
+            Credential::Token(identity) => self.record_of(store_hash, identity).await.map(drop),
+            Credential::ApiAccount { sha256 } => match self.directory.api_account(store_hash, sha256).await? {
+                Some(account) if account.scope.allows(needs) => Ok(()),
+                Some(_) => Err(Denial::ScopeTooNarrow),
+                None => Err(DELETED),
+            },
         }
     }
 }
 
-/// The store of a genuine server-to-server token, and what its record must have.
-async fn token_credential(token: &str, services: &Services) -> Result<(String, Credential), Error> {
-    let kid = jwt::kid(token).map_err(Error::InvalidToken)?;
-    let keyring = services.keyring_with([kid.as_str()].into_iter()).await?;
-    let claims = jwt::verify_server_token(token, &kid, &keyring, services.clock.now()).map_err(Error::InvalidToken)?;
-    match claims.jti.parse::<u64>() {
-        Ok(id) if id.to_string() == claims.jti => {
-            Ok((claims.store_hash, Credential::Token { id, kid, iat: claims.iat }))
+impl UnconfirmedCaller<'_> {
+    /// Checks that the credentials have not been taken back and allow the call, while `work` is done, which is given the
+    /// caller's store.
+    ///
+    /// # Errors
+    /// [`Denial::Invalid`], [`Denial::ScopeTooNarrow`] or a fault, with what the work came to.
+    pub async fn confirm_beside<T>(self, work: impl AsyncFnOnce(&str) -> T) -> Result<(Caller, T), Refused<T>> {
+        let (confirmed, beside) = tokio::join!(self.confirm(), work(&self.store_hash));
+        match confirmed {
+            Ok(()) => Ok((Caller { store_hash: self.store_hash }, beside)),
+            Err(denial) => Err(Refused { denial, beside }),
         }
-        _ => Err(Error::InvalidToken("jti is not an id")),
+    }
+
+    /// What was read of a request; its mistake only for a caller whose credentials are good: the contract checks them first.
+    ///
+    /// # Errors
+    /// That of `read`, or as [`UnconfirmedCaller::confirm_beside`].
+    pub async fn confirm_before_refusing<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
+        if read.is_err() {
+            self.confirm().await?;
+        }
+        read
+    }
+
+    /// Deletes a token in the transaction that checks the credentials.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchToken`], or as [`UnconfirmedCaller::confirm_beside`].
+    pub async fn delete_token(self, wanted: &Wanted) -> Result<(), Error> {
+        let itself = self.credentials.iter().find_map(|credential| match credential {
+            Credential::Token(identity) if identity.id == wanted.id => Some(identity),
+            _ => None,
+        });
+        let others: Vec<_> = self.credentials.iter().filter(|credential| !is_token(credential, itself)).collect();
+        let checks = others.iter().map(|credential| self.check(credential)).collect::<Result<_, Fault>>()?;
+        match self.auth.tokens.delete(&self.store_hash, wanted, itself, checks).await? {
+            Deletion::Deleted => {
+                self.note_use();
+                Ok(())
+            }
+            Deletion::NoSuchToken => Err(Error::NoSuchToken),
+            Deletion::CheckFailed { position, is_present: true }
+                if matches!(others.get(position), Some(Credential::ApiAccount { .. })) =>
+            {
+                Err(Denial::ScopeTooNarrow.into())
+            }
+            Deletion::NotItself | Deletion::CheckFailed { .. } => Err(DELETED.into()),
+        }
+    }
+
+    async fn confirm(&self) -> Result<(), Denial> {
+        let checks = self
+            .credentials
+            .iter()
+            .map(|credential| self.auth.confirm_credential(&self.store_hash, credential, self.needs));
+        join_all(checks).await.into_iter().collect::<Result<(), Denial>>()?;
+        self.note_use();
+        Ok(())
+    }
+
+    /// In a transaction, that the credential is good.
+    fn check(&self, credential: &Credential) -> Result<aws_sdk_dynamodb::types::TransactWriteItem, Fault> {
+        match credential {
+            Credential::Token(identity) => self.auth.tokens.identity_check(&self.store_hash, identity),
+            Credential::ApiAccount { sha256 } => {
+                self.auth.directory.api_account_check(&self.store_hash, sha256, self.needs)
+            }
+        }
+    }
+
+    fn note_use(&self) {
+        self.auth.last_uses.note(&self.store_hash, &self.credentials);
+    }
+}
+
+fn is_token(credential: &Credential, token: Option<&TokenIdentity>) -> bool {
+    matches!(credential, Credential::Token(identity) if Some(identity) == token)
+}
+
+impl<'a> StorefrontCaller<'a> {
+    /// As [`UnconfirmedCaller::confirm_before_refusing`].
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn confirm_before_refusing<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
+        match &self.shown {
+            Some(caller) => caller.confirm_before_refusing(read).await,
+            None => read,
+        }
+    }
+
+    /// The caller of a request that names this store. Where no credentials were shown that is anyone; others must be of the
+    /// store.
+    ///
+    /// # Errors
+    /// [`Error::OtherStore`] for good credentials of another, or as [`UnconfirmedCaller::confirm_beside`].
+    pub async fn of_store(self, store_hash: &str) -> Result<StoreCaller<'a>, Error> {
+        if let Some(caller) = &self.shown
+            && caller.store_hash != store_hash
+        {
+            caller.confirm().await?;
+            return Err(Error::OtherStore);
+        }
+        Ok(StoreCaller { shown: self.shown, store_hash: store_hash.into() })
+    }
+}
+
+impl StoreCaller<'_> {
+    /// As [`UnconfirmedCaller::confirm_beside`]. Where no credentials were shown there is nothing to confirm.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn confirm_beside<T>(self, work: impl AsyncFnOnce(&str) -> T) -> Result<(Caller, T), Refused<T>> {
+        if let Some(caller) = self.shown {
+            return caller.confirm_beside(work).await;
+        }
+        let beside = work(&self.store_hash).await;
+        Ok((Caller { store_hash: self.store_hash }, beside))
     }
 }

@@ -1,17 +1,15 @@
 //! When tokens and API accounts were last used: noted with the request, written after its answer.
 
 use crate::{
-    auth::caller::{Credential, UnconfirmedCaller},
+    auth::credentials::Credential,
     clock::Clock,
-    tables::tokens::TokenTable,
+    tables::tokens::{LAST_USE_INTERVAL, TokenTable},
 };
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Seconds in which the use of a credential is written once at most.
-pub const INTERVAL: u64 = 3600;
 /// Uses that are remembered as written; when there are more, all are forgotten. The table still writes each once an interval.
 const MAX_REMEMBERED: usize = 1000;
 
@@ -39,13 +37,13 @@ impl LastUses {
         Self { tokens, clock, uses: Mutex::default() }
     }
 
-    /// Notes that a caller called, to be written later.
-    pub fn note(&self, caller: &UnconfirmedCaller) {
+    /// Notes that credentials of a store were used, to be written later.
+    pub fn note(&self, store_hash: &str, credentials: &[Credential]) {
         let now = self.clock.now();
         let mut uses = self.uses();
-        for credential in &caller.credentials {
-            let this = (caller.store_hash.clone(), credential.clone());
-            if uses.noted.get(&this).is_some_and(|noted| now.abs_diff(*noted) < INTERVAL) {
+        for credential in credentials {
+            let this = (store_hash.to_owned(), credential.clone());
+            if uses.noted.get(&this).is_some_and(|noted| now.abs_diff(*noted) < LAST_USE_INTERVAL) {
                 continue;
             }
             if uses.noted.len() >= MAX_REMEMBERED {
@@ -61,8 +59,12 @@ impl LastUses {
         let unwritten = std::mem::take(&mut self.uses().unwritten);
         for (this, at) in unwritten {
             let (store_hash, credential) = &this;
-            if let Err(error) = self.tokens.note_use(store_hash, credential, at, INTERVAL).await {
-                tracing::warn!(cause = error.cause(), "last use not noted");
+            let written = match credential {
+                Credential::Token(identity) => self.tokens.note_use(store_hash, identity, at).await,
+                Credential::ApiAccount { sha256 } => self.tokens.note_use_of_api_account(store_hash, sha256, at).await,
+            };
+            if let Err(fault) = written {
+                tracing::warn!(cause = %fault, "last use not noted");
                 self.uses().noted.remove(&this);
             }
         }

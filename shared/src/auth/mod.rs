@@ -1,6 +1,55 @@
-//! Who is calling, and what they may do.
+//! Who is calling, and what they may do: one room for it, which stands on the keys and the tables.
+//!
+//! A request shows credentials in its headers ([`credentials`]). Whoever shows good ones is an
+//! [`UnconfirmedCaller`](caller::UnconfirmedCaller): the signature is ours and the times fit, but the token may have been
+//! deleted since, or the API account revoked. To know that costs a wait for the database, which is spent together with the
+//! endpoint's own work: [`confirm_beside`](caller::UnconfirmedCaller::confirm_beside) does both at once and gives the
+//! [`Caller`](caller::Caller) together with what the work came to. An `UnconfirmedCaller` names its store to nobody else, and only
+//! a `Caller` gets a storefront token, so an endpoint that forgets to confirm does not compile:
+//!
+//! ```compile_fail,E0308
+//! # use shared::{auth::{Auth, caller::UnconfirmedCaller}, fault::Fault, keys::claims::StorefrontClaims};
+//! async fn issue(auth: &Auth, caller: UnconfirmedCaller<'_>, claims: &StorefrontClaims<'_>) -> Result<String, Fault> {
+//!     auth.issue_storefront_token(&caller, claims).await
+//! }
+//! ```
+//!
+//! ```
+//! # use shared::{auth::{Auth, caller::{Refused, UnconfirmedCaller}}, http::error::Error, keys::claims::StorefrontClaims};
+//! async fn issue(auth: &Auth, caller: UnconfirmedCaller<'_>, claims: &StorefrontClaims<'_>) -> Result<String, Error> {
+//!     let (caller, ()) = caller.confirm_beside(async |_| ()).await?;
+//!     Ok(auth.issue_storefront_token(&caller, claims).await?)
+//! }
+//! ```
 
 pub mod access_token;
 pub mod caller;
+pub mod credentials;
+pub mod denial;
 pub mod last_uses;
+pub mod server_token;
 pub mod storefront_token;
+
+use crate::{
+    auth::last_uses::LastUses,
+    clock::Clock,
+    configuration::StorefrontAccess,
+    keys::{keyring::Keyring, secret_cache::SecretCache},
+    tables::{directory::Directory, tokens::TokenTable},
+};
+use std::sync::Arc;
+
+/// Knows callers and tokens.
+pub struct Auth {
+    /// Who may call without credentials.
+    pub storefront_access: StorefrontAccess,
+    /// The keys that tokens are signed with.
+    pub keyring: Arc<SecretCache<Keyring>>,
+    /// The records of server-to-server tokens.
+    pub tokens: TokenTable,
+    /// API accounts, stores and customers.
+    pub directory: Directory,
+    /// When credentials were last used; written after the answer.
+    pub last_uses: Arc<LastUses>,
+    pub clock: Clock,
+}

@@ -1,9 +1,12 @@
 //! The one shape of every answer.
 
-use crate::http::{error::Error, fields::FieldErrors};
+use crate::http::{error::Error, field_errors::FieldErrors};
+use lambda_http::{
+    Body, Response,
+    http::{HeaderValue, StatusCode, header},
+};
 use serde::Serialize;
 use serde_json::Value;
-use std::{borrow::Cow, collections::BTreeMap};
 
 /// What a function answers when all went well.
 #[derive(Debug)]
@@ -45,22 +48,6 @@ impl Success {
     }
 }
 
-/// A Lambda proxy response, as API Gateway takes it.
-///
-/// Source: API Gateway developer guide, "Output format of a Lambda function for proxy integration".
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProxyResponse {
-    /// The HTTP status.
-    pub status_code: u16,
-    /// The HTTP headers.
-    pub headers: BTreeMap<&'static str, Cow<'static, str>>,
-    /// The body, JSON text.
-    pub body: String,
-    /// Always false: the body is text.
-    pub is_base64_encoded: bool,
-}
-
 #[derive(Serialize)]
 struct Envelope<'a, T> {
     code: u16,
@@ -85,43 +72,49 @@ struct ErrorData<'a> {
     errors: Option<&'a FieldErrors>,
 }
 
-impl From<&Success> for ProxyResponse {
-    fn from(success: &Success) -> Self {
-        let meta = Meta { pagination: success.pagination, message: success.message };
-        respond(&Envelope { code: 200, data: &success.data, meta, detail: None })
-    }
-}
-
-impl From<&Error> for ProxyResponse {
-    fn from(error: &Error) -> Self {
-        let (code, message) = error.status();
-        let text = error.to_string();
-        let errors = match error {
-            Error::InvalidFields(errors) => Some(errors),
-            _ => None,
-        };
-        let mut response = respond(&Envelope {
-            code,
-            data: ErrorData { err_msg: &text, errors },
-            meta: Meta { pagination: None, message: &message },
-            detail: Some(&text),
-        });
-        if let Some(seconds) = error.retry_after() {
-            response.headers.insert("Retry-After", seconds.to_string().into());
+/// The answer of a function, whatever became of the request.
+#[must_use]
+pub fn response(result: &Result<Success, Error>) -> Response<Body> {
+    match result {
+        Ok(success) => {
+            let meta = Meta { pagination: success.pagination, message: success.message };
+            respond(&Envelope { code: 200, data: &success.data, meta, detail: None })
         }
-        response
+        Err(error) => error_response(error),
     }
 }
 
-fn respond<T: Serialize>(envelope: &Envelope<'_, T>) -> ProxyResponse {
+/// The answer that tells of an error.
+#[must_use]
+pub fn error_response(error: &Error) -> Response<Body> {
+    let (code, message) = error.status();
+    let text = error.to_string();
+    let errors = match error {
+        Error::InvalidFields(errors) => Some(errors),
+        _ => None,
+    };
+    let mut response = respond(&Envelope {
+        code,
+        data: ErrorData { err_msg: &text, errors },
+        meta: Meta { pagination: None, message: &message },
+        detail: Some(&text),
+    });
+    if let Some(seconds) = error.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn respond<T: Serialize>(envelope: &Envelope<'_, T>) -> Response<Body> {
     #[expect(clippy::expect_used, reason = "strings, numbers and maps with string keys always serialize")]
     let body = serde_json::to_string(envelope).expect("an envelope is JSON");
-    ProxyResponse {
-        status_code: envelope.code,
-        headers: BTreeMap::from([("Content-Type", "application/json".into()), ("Cache-Control", "no-store".into())]),
-        body,
-        is_base64_encoded: false,
-    }
+    let mut response = Response::new(Body::Text(body));
+    // Ours are all known statuses.
+    *response.status_mut() = StatusCode::from_u16(envelope.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 #[cfg(test)]
@@ -129,19 +122,23 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn body(result: &Result<Success, Error>) -> String {
+        String::from_utf8(response(result).body().as_ref().to_vec()).unwrap()
+    }
+
     #[test]
     fn success_is_code_data_meta_in_that_order() {
-        let response = ProxyResponse::from(&Success::new(json!({})));
-        assert_eq!(response.body, r#"{"code":200,"data":{},"meta":{"message":"SUCCESS"}}"#);
-        assert_eq!(response.headers["Cache-Control"], "no-store");
-        assert_eq!(response.headers["Content-Type"], "application/json");
+        let success = Ok(Success::new(json!({})));
+        assert_eq!(body(&success), r#"{"code":200,"data":{},"meta":{"message":"SUCCESS"}}"#);
+        let response = response(&success);
+        assert_eq!(response.headers()["Cache-Control"], "no-store");
+        assert_eq!(response.headers()["Content-Type"], "application/json");
     }
 
     #[test]
     fn an_error_says_the_same_in_err_msg_and_detail() {
-        let response = ProxyResponse::from(&Error::NoCredentials);
         assert_eq!(
-            response.body,
+            body(&Err(Error::NoCredentials)),
             r#"{"code":401,"data":{"errMsg":"Invalid token header. No credentials provided."},"meta":{"message":"Invalid token header. No credentials provided."},"detail":"Invalid token header. No credentials provided."}"#
         );
     }
@@ -154,8 +151,8 @@ mod tests {
             Error::InvalidToken("secret cause"),
             Error::InvalidJwtToken("secret cause"),
         ] {
-            let response = ProxyResponse::from(&error);
-            assert!(!response.body.contains("secret cause"), "{}", response.body);
+            let body = body(&Err(error));
+            assert!(!body.contains("secret cause"), "{body}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that can go wrong, and what a caller is told of it.
 
-use crate::http::fields::FieldErrors;
+use crate::{fault::Fault, http::field_errors::FieldErrors};
 use std::borrow::Cow;
 
 /// Seconds after which a caller may try again when a part of ours did not answer.
@@ -78,6 +78,14 @@ pub enum Error {
     /// The database or the secret store did not answer in time, and the cause.
     #[error("The service is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds.")]
     Unavailable(String),
+}
+
+/// The one place where a fault becomes an answer.
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        let cause = fault.to_string();
+        if fault.is_transient { Self::Unavailable(cause) } else { Self::Internal(cause) }
+    }
 }
 
 impl Error {

@@ -3,41 +3,20 @@
 //! Liberal where real clients need it: an integer may come as a string, `null` counts as absent, unknown fields are
 //! ignored.
 
-use crate::http::error::Error;
+use crate::http::{error::Error, field_errors::FieldErrors};
 use secrecy::SecretString;
-use serde::Serialize;
 use serde_json::{Map, Value};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    ops::RangeInclusive,
-};
+use std::{collections::BTreeSet, ops::RangeInclusive};
 use time::{Date, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Iso8601};
 
 /// Longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3, less the angle brackets).
 const MAX_EMAIL_BYTES: usize = 254;
+/// Longest store hash, in characters.
+pub const MAX_STORE_HASH: usize = 64;
 /// Longest password, in bytes: bounds what a hash has to read.
-const MAX_PASSWORD_BYTES: usize = 1024;
+pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// 9999-12-31T23:59:59Z in Unix seconds. Also catches milliseconds sent by mistake.
 const MAX_UNIX_SECONDS: i128 = 253_402_300_799;
-
-/// Field name to what is wrong with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct FieldErrors(BTreeMap<String, Vec<String>>);
-
-impl fmt::Display for FieldErrors {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for (name, messages) in &self.0 {
-            for message in messages {
-                write!(formatter, "{separator}{name}: {message}")?;
-                separator = " ";
-            }
-        }
-        Ok(())
-    }
-}
 
 /// Fields that wait to be read.
 #[derive(Debug, Default)]
@@ -82,7 +61,7 @@ impl Fields {
     /// [`Error::InvalidFields`] with every field that is missing or malformed.
     pub fn read<T>(mut self, build: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
         let value = build(&mut self);
-        if self.errors.0.is_empty() { Ok(value) } else { Err(Error::InvalidFields(self.errors)) }
+        if self.errors.is_empty() { Ok(value) } else { Err(Error::InvalidFields(self.errors)) }
     }
 
     /// A field that must be there. Where it is not, the default stands in until [`Fields::read`] refuses.
@@ -121,15 +100,13 @@ impl Fields {
         if let Some(object) = object {
             let mut fields = Self::new(object);
             build(&mut fields);
-            for (field, messages) in fields.errors.0 {
-                self.errors.0.entry(format!("{name}.{field}")).or_default().extend(messages);
-            }
+            self.errors.extend_with_members(name, fields.errors);
         }
     }
 
     /// Says what is wrong with a field.
     pub fn reject(&mut self, name: &str, message: &str) {
-        self.errors.0.entry(name.into()).or_default().push(message.into());
+        self.errors.add(name, message);
     }
 
     /// `beginAt` and `endAt`, both optional, in Unix seconds. `begin_default` is what `beginAt` means where absent.
@@ -148,9 +125,9 @@ impl Fields {
 /// The error of one field that only the work itself could find out.
 #[must_use]
 pub fn invalid_field(name: &str, message: &str) -> Error {
-    let mut fields = Fields::default();
-    fields.reject(name, message);
-    Error::InvalidFields(fields.errors)
+    let mut errors = FieldErrors::default();
+    errors.add(name, message);
+    Error::InvalidFields(errors)
 }
 
 /// A string whose length in characters is in `range`.
@@ -159,6 +136,20 @@ pub fn text(range: RangeInclusive<usize>) -> impl FnOnce(&Value) -> Reading<Stri
         Some(text) if range.contains(&text.chars().count()) => Ok(text.into()),
         _ => Err(format!("must be a string of {} to {} characters.", range.start(), range.end())),
     }
+}
+
+/// A store hash: 1 to 64 characters.
+///
+/// # Errors
+/// Says what the value must be.
+pub fn store_hash(value: &Value) -> Reading<String> {
+    text(1..=MAX_STORE_HASH)(value)
+}
+
+/// Whether the text is as long as a store hash may be.
+#[must_use]
+pub fn is_store_hash(text: &str) -> bool {
+    (1..=MAX_STORE_HASH).contains(&text.chars().count())
 }
 
 /// An e-mail address: a local part, one `@`, a domain, no white space.

@@ -1,7 +1,9 @@
 //! The keys that sign and verify this service's own tokens.
 
+use crate::{fault::Fault, keys::secret_cache::SecretCache};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Shortest HMAC key, in bytes: as long as the hash (RFC 7518, section 3.2).
 pub const MIN_KEY_BYTES: usize = 32;
@@ -101,6 +103,17 @@ impl Keyring {
     #[must_use]
     pub fn key(&self, kid: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.kid == kid)
+    }
+}
+
+impl SecretCache<Keyring> {
+    /// The keyring, read anew if it lacks a key of one of these ids: another instance may have signed with a newer one.
+    ///
+    /// # Errors
+    /// If there is no keyring and none can be read. A key may still be missing.
+    pub async fn with_keys(&self, mut kids: impl Iterator<Item = &str>) -> Result<Arc<Keyring>, Fault> {
+        let keyring = self.get().await?;
+        if kids.any(|kid| keyring.key(kid).is_none()) { self.get_newer().await } else { Ok(keyring) }
     }
 }
 

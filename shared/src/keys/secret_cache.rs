@@ -1,6 +1,6 @@
 //! A secret of Secrets Manager, parsed and kept for a while.
 
-use crate::{aws, clock::Clock, http::error::Error};
+use crate::{clock::Clock, fault::Fault};
 use aws_sdk_secretsmanager::Client;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -35,8 +35,8 @@ impl<T> SecretCache<T> {
     /// The secret, at most five minutes old unless Secrets Manager is down.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`] if there is no value and none can be read.
-    pub async fn get(&self) -> Result<Arc<T>, Error> {
+    /// If there is no value and none can be read.
+    pub async fn get(&self) -> Result<Arc<T>, Fault> {
         self.get_unless(|held, now| now.abs_diff(held.loaded_at) >= RELOAD_AFTER).await
     }
 
@@ -44,11 +44,11 @@ impl<T> SecretCache<T> {
     ///
     /// # Errors
     /// As [`SecretCache::get`].
-    pub async fn get_newer(&self) -> Result<Arc<T>, Error> {
+    pub async fn get_newer(&self) -> Result<Arc<T>, Fault> {
         self.get_unless(|_, _| true).await
     }
 
-    async fn get_unless(&self, is_stale: impl Fn(&Held<T>, u64) -> bool) -> Result<Arc<T>, Error> {
+    async fn get_unless(&self, is_stale: impl Fn(&Held<T>, u64) -> bool) -> Result<Arc<T>, Fault> {
         let mut held = self.held.lock().await;
         let now = self.clock.now();
         let Some(present) = held.as_mut() else {
@@ -63,18 +63,18 @@ impl<T> SecretCache<T> {
                     present.value = Arc::new(value);
                     present.loaded_at = now;
                 }
-                Err(error) => {
-                    tracing::error!(secret = self.secret_id, cause = error.cause(), "the last value stays in use");
+                Err(fault) => {
+                    tracing::error!(secret = self.secret_id, cause = %fault, "the last value stays in use");
                 }
             }
         }
         Ok(Arc::clone(&present.value))
     }
 
-    async fn load(&self) -> Result<T, Error> {
+    async fn load(&self) -> Result<T, Fault> {
         let answer = self.client.get_secret_value().secret_id(&self.secret_id).send().await;
-        let answer = answer.map_err(|fault| aws::error("GetSecretValue", &fault))?;
-        let secret = answer.secret_string().ok_or_else(|| Error::Internal("the secret is not text".into()))?;
-        (self.parse)(secret).map_err(|problem| Error::Internal(problem.into()))
+        let answer = answer.map_err(|error| Fault::of_aws("GetSecretValue", error))?;
+        let secret = answer.secret_string().ok_or_else(|| Fault::in_words("the secret is not text"))?;
+        (self.parse)(secret).map_err(Fault::in_words)
     }
 }

@@ -1,10 +1,9 @@
 //! The table of login attempts, which keeps passwords from being guessed.
 
 use crate::{
-    aws,
     clock::Clock,
-    http::error::Error,
-    tables::dynamodb::{Item, email_key, from_item, number, string},
+    fault::Fault,
+    tables::items::{Item, email_key, from_item, number, string},
 };
 use aws_sdk_dynamodb::{
     Client,
@@ -35,6 +34,19 @@ pub enum Account {
     Customer,
 }
 
+/// Whether a password may be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "where the window is full, the password must not be looked at"]
+pub enum Reservation {
+    /// The attempt is counted.
+    Counted,
+    /// The window is full: the password must not be looked at.
+    Full {
+        /// Seconds until it ends.
+        retry_after: u64,
+    },
+}
+
 /// The attempts of a store and e-mail.
 #[derive(Deserialize)]
 struct Attempts {
@@ -53,7 +65,6 @@ pub struct LoginAttempts {
 }
 
 impl LoginAttempts {
-    /// The table of this name.
     #[must_use]
     pub fn new(client: Client, table: String, account: Account) -> Self {
         Self { client, table, account }
@@ -65,16 +76,13 @@ impl LoginAttempts {
     ///
     /// Where a window is full of attempts that have only just been made, it waits up to four seconds for one of them to
     /// succeed and clear the count: many right passwords at once are no attack.
-    ///
-    /// # Errors
-    /// [`Error::TooManyFailedLogins`] if the window is full: then the password must not be looked at.
-    pub async fn reserve(&self, store_hash: &str, email: &str, clock: &Clock) -> Result<(), Error> {
+    pub async fn reserve(&self, store_hash: &str, email: &str, clock: &Clock) -> Result<Reservation, Fault> {
         let mut ended_window = None;
         let mut retry_after = WINDOW;
         for _ in 0..TRIES {
             let now = clock.now();
             let Some(present) = self.try_to_reserve(store_hash, email, now, ended_window).await? else {
-                return Ok(());
+                return Ok(Reservation::Counted);
             };
             if present.expires_at <= now {
                 ended_window = Some(present.expires_at);
@@ -87,7 +95,7 @@ impl LoginAttempts {
             }
             tokio::time::sleep(Duration::from_millis(fastrand::u64(50..200))).await;
         }
-        Err(Error::TooManyFailedLogins { retry_after })
+        Ok(Reservation::Full { retry_after })
     }
 
     /// Counts an attempt in the window that is open, or in a new one in place of `ended_window`. Gives what stands in the
@@ -98,7 +106,7 @@ impl LoginAttempts {
         email: &str,
         now: u64,
         ended_window: Option<u64>,
-    ) -> Result<Option<Attempts>, Error> {
+    ) -> Result<Option<Attempts>, Fault> {
         let request = self
             .client
             .update_item()
@@ -127,7 +135,7 @@ impl LoginAttempts {
                 let present = refusal.item().cloned().map(from_item).transpose()?;
                 Ok(Some(present.unwrap_or(Attempts { expires_at: now + WINDOW, attempts: 0 })))
             }
-            _ => Err(aws::error("UpdateItem", &fault)),
+            _ => Err(Fault::of_aws("UpdateItem", fault)),
         }
     }
 
@@ -144,29 +152,26 @@ impl LoginAttempts {
             .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()))
             .expression_attribute_values(":zero", number(0));
         if let Err(fault) = request.send().await {
-            tracing::warn!(cause = aws::error("UpdateItem", &fault).cause(), "login attempt not taken back");
+            tracing::warn!(cause = %Fault::of_aws("UpdateItem", fault), "login attempt not taken back");
         }
     }
 
     /// Forgets the attempts, after a login that succeeded. A failure is only logged: the login stands.
     pub async fn clear(&self, store_hash: &str, email: &str) {
         if let Err(error) = self.forget(store_hash, email).await {
-            tracing::warn!(cause = error.cause(), "login attempts not cleared");
+            tracing::warn!(cause = %error, "login attempts not cleared");
         }
     }
 
     /// Forgets the attempts, and says how many there were.
-    ///
-    /// # Errors
-    /// Only faults.
-    pub async fn forget(&self, store_hash: &str, email: &str) -> Result<u64, Error> {
+    pub async fn forget(&self, store_hash: &str, email: &str) -> Result<u64, Fault> {
         let request = self
             .client
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(self.key(store_hash, email)))
             .return_values(ReturnValue::AllOld);
-        let answer = request.send().await.map_err(|fault| aws::error("DeleteItem", &fault))?;
+        let answer = request.send().await.map_err(|fault| Fault::of_aws("DeleteItem", fault))?;
         let forgotten = answer.attributes.map(from_item::<Attempts>).transpose()?;
         Ok(forgotten.map_or(0, |attempts| attempts.attempts))
     }

@@ -1,6 +1,8 @@
-//! What is kept in DynamoDB.
+//! What is kept in DynamoDB. Knows nothing of HTTP: a table says what became of a request to it, or gives a
+//! [`Fault`](crate::fault::Fault); what a caller hears of it is for others to say.
 
 pub mod directory;
-pub mod dynamodb;
+pub mod items;
 pub mod login_attempts;
 pub mod tokens;
+pub mod transactions;

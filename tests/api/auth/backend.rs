@@ -4,12 +4,9 @@ use crate::backend::tokens::record;
 use futures_util::future::join_all;
 use local::demo;
 use serde_json::{Value, json};
-use shared::{
-    http::error::Error,
-    tables::{
-        directory::{BackendUser, Role},
-        tokens::Counter,
-    },
+use shared::tables::{
+    directory::{BackendUser, Role},
+    tokens::{Counter, Creation},
 };
 use std::collections::BTreeSet;
 use tests::{NOW, PASSWORD, Setup, TestStack, admin_login, backend_login, decode, with};
@@ -411,15 +408,15 @@ async fn a_user_who_is_shut_out_while_the_password_is_looked_at_gets_no_token() 
     for changed in
         [BackendUser { active: false, ..user.clone() }, BackendUser { password_hash: "another".into(), ..user.clone() }]
     {
-        stack.directory().put_backend_user(demo::STORE, &changed).await.unwrap();
+        stack.accounts().put_user(demo::STORE, &changed).await.unwrap();
         // The first counter is out of date, so that an id is reserved.
         for counter in [Counter::default(), tokens.counter(demo::STORE).await.unwrap()] {
-            let created = tokens.create(demo::STORE, record(""), counter, 1000, &maker).await;
-            assert!(matches!(created, Err(Error::IncorrectCredentials)), "{created:?}");
+            let created = tokens.create(demo::STORE, counter, 1000, &maker, |id| record(id, "")).await.unwrap();
+            assert!(matches!(created, Creation::MakerChanged), "{created:?}");
         }
     }
-    stack.directory().put_backend_user(demo::STORE, &user).await.unwrap();
-    let counter = Counter::default();
-    assert!(tokens.create(demo::STORE, record(""), counter, 1000, &maker).await.is_ok());
+    stack.accounts().put_user(demo::STORE, &user).await.unwrap();
+    let created = tokens.create(demo::STORE, Counter::default(), 1000, &maker, |id| record(id, "")).await.unwrap();
+    assert!(matches!(created, Creation::Created(_)), "{created:?}");
     assert_eq!(stack.total_count().await, 2);
 }

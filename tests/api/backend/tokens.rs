@@ -2,17 +2,17 @@
 
 use local::demo;
 use serde_json::{Value, json};
-use shared::tables::tokens::{EventChannel, TokenRecord};
+use shared::tables::tokens::{Creation, EventChannel, TokenRecord};
 use tests::{NOW, TestStack, admin_login, with};
 
 fn ids(body: &Value) -> Vec<u64> {
     body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
 }
 
-/// What is kept of a token of the demo administrator; its id is given when it is put into the table.
-pub fn record(name: impl Into<String>) -> TokenRecord {
+/// What is kept of a token of the demo administrator.
+pub fn record(id: u64, name: &str) -> TokenRecord {
     TokenRecord {
-        id: 0,
+        id,
         name: name.into(),
         email: demo::ADMIN_EMAIL.into(),
         event_channel: EventChannel::Api,
@@ -30,7 +30,9 @@ pub async fn fill(stack: &TestStack, count: u64) {
     let maker = stack.directory().backend_user_check(demo::STORE, &admin).unwrap();
     for n in 0..count {
         let counter = table.counter(demo::STORE).await.unwrap();
-        table.create(demo::STORE, record(format!("token {n}")), counter, u64::MAX, &maker).await.unwrap();
+        let new = |id| record(id, &format!("token {n}"));
+        let created = table.create(demo::STORE, counter, u64::MAX, &maker, new).await.unwrap();
+        assert!(matches!(created, Creation::Created(_)), "{created:?}");
     }
 }
 

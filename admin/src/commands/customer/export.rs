@@ -1,18 +1,17 @@
 //! `b2b-auth customer export`.
 
 use crate::{
-    Tool,
     failure::{Failure, Kind},
+    tool::Tool,
 };
-use shared::tables::directory::{CUSTOMERS, Customer};
 use std::io;
 
 pub async fn run(tool: &Tool, store: &str) -> Result<(), Failure> {
-    tool.stack.store(store).await?;
+    tool.store(store).await?;
     let mut file = csv::Writer::from_writer(io::stdout());
     file.write_record(["customer_id", "email", "channels", "active"]).map_err(cannot_print)?;
-    let mut customers = tool.stack.directory_items(store, CUSTOMERS);
-    while let Some(customer) = customers.next_as::<Customer>().await? {
+    let mut customers = tool.stack.accounts.customers(store);
+    while let Some(customer) = customers.next().await? {
         if !customer.is_removed() {
             let channels: Vec<String> = customer.channels.iter().map(ToString::to_string).collect();
             let (id, active) = (customer.customer_id.to_string(), customer.active.to_string());

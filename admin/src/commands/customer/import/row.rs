@@ -1,16 +1,13 @@
 //! One customer of a file.
 
 use crate::{
-    arguments::{email, id},
-    commands::customer::check_channels,
-    password,
+    commands::customer::channels::check_channels,
+    values::{email, id},
 };
+use accounts::passwords::{self, check_hash, costs_the_same};
 use csv::StringRecord;
 use secrecy::SecretString;
-use shared::{
-    passwords::{check_hash, costs_the_same},
-    tables::directory::{Store, customer_email_key, customer_key},
-};
+use shared::tables::directory::{Store, customer_email_key, customer_key};
 use std::collections::HashMap;
 
 /// The columns that a file may have.
@@ -120,7 +117,7 @@ impl Columns {
         let secret = match (value("password"), value("password_hash")) {
             ("", "") => problems.none_in("password", Err("is missing, and so is password_hash".into())),
             (password, "") => {
-                let checked = password::check(password, address);
+                let checked = passwords::check(password, address);
                 problems.none_in("password", checked.map(|()| Secret::Password(password.into())))
             }
             ("", hash) => {

@@ -1,0 +1,134 @@
+//! Stores. One has two items, its own and one in the list of all stores.
+
+use crate::{Accounts, Addition, Condition, Edit, Items, Taken};
+use serde::{Deserialize, Serialize};
+use shared::{
+    fault::Fault,
+    tables::{
+        directory::{API_ACCOUNTS, CUSTOMER_EMAILS, STORE, STORES, Store, USERS},
+        items::{get, key, to_item},
+        tokens::{BLOCKS, TOKENS},
+    },
+};
+
+/// What the sort keys of both items of all customers begin with.
+const ALL_OF_CUSTOMERS: &str = "CUSTOMER";
+
+/// A store in the list of all stores.
+#[derive(Deserialize)]
+pub struct ListedStore {
+    /// Its hash.
+    #[serde(rename = "sk")]
+    pub store_hash: String,
+}
+
+#[derive(Serialize)]
+struct NoAttributes {}
+
+#[derive(Serialize)]
+struct Channels<'a> {
+    channels: &'a [u64],
+}
+
+/// How much is in a store.
+pub struct Contents {
+    /// Backend users.
+    pub users: u64,
+    /// Customers who can log in.
+    pub customers: u64,
+    /// API accounts.
+    pub api_accounts: u64,
+    /// Server-to-server tokens.
+    pub tokens: u64,
+}
+
+impl Accounts {
+    /// All stores. One that is being removed may be in the list alone.
+    #[must_use]
+    pub fn stores(&self) -> Items<ListedStore> {
+        self.items(&self.directory_table, STORES, "")
+    }
+
+    /// Whether the store is in the list of all stores.
+    pub async fn is_listed(&self, store_hash: &str) -> Result<bool, Fault> {
+        let listed: Option<ListedStore> =
+            get(&self.client, &self.directory_table, key(STORES, store_hash.into())).await?;
+        Ok(listed.is_some())
+    }
+
+    /// How much is in the store.
+    pub async fn contents(&self, store_hash: &str) -> Result<Contents, Fault> {
+        let (users, customers, api_accounts, tokens) = tokio::try_join!(
+            self.count(&self.directory_table, store_hash, USERS),
+            self.count(&self.directory_table, store_hash, CUSTOMER_EMAILS),
+            self.count(&self.directory_table, store_hash, API_ACCOUNTS),
+            self.count(&self.tokens_table, store_hash, TOKENS),
+        )?;
+        Ok(Contents { users, customers, api_accounts, tokens })
+    }
+
+    /// Adds a store, as one that is made now.
+    pub async fn add_store(&self, store_hash: &str, channels: Vec<u64>) -> Result<Addition, Fault> {
+        let store = Store { channels, created_at: self.clock.now() };
+        let items = vec![
+            self.put_new(key(store_hash, STORE.into()), &store)?,
+            self.put(key(STORES, store_hash.into()), &NoAttributes {})?,
+        ];
+        Ok(self.write(items).await?.map_or(Addition::Added, |_| Addition::Taken(Taken::StoreHash)))
+    }
+
+    /// Writes a store over whatever is there.
+    pub async fn put_store(&self, store_hash: &str, store: &Store) -> Result<(), Fault> {
+        let items = vec![
+            self.put(key(store_hash, STORE.into()), store)?,
+            self.put(key(STORES, store_hash.into()), &NoAttributes {})?,
+        ];
+        self.write(items).await.map(drop)
+    }
+
+    /// Sets the channels of a store.
+    pub async fn set_channels(&self, store_hash: &str, channels: &[u64]) -> Result<Edit, Fault> {
+        let attributes = to_item([].into(), &Channels { channels })?;
+        self.edit(vec![self.update(key(store_hash, STORE.into()), attributes, Condition::IsThere)?]).await
+    }
+
+    /// Removes a store and all that is in it. To be interrupted and begun again does no harm.
+    ///
+    /// # Errors
+    /// If DynamoDB fails; part of it may have been removed.
+    pub async fn erase_store(&self, store_hash: &str) -> Result<(), Fault> {
+        self.empty_store(store_hash).await?;
+        // From here on no account can be added. What was added meanwhile is found now; the list shows the store until then.
+        self.batch_delete(&self.directory_table, vec![key(store_hash, STORE.into())]).await?;
+        self.empty_store(store_hash).await?;
+        // Now that nobody is left who makes tokens: one may have been made while the others were revoked.
+        self.revoke_tokens(store_hash).await?;
+        self.batch_delete(&self.directory_table, vec![key(STORES, store_hash.into())]).await
+    }
+
+    /// Removes all that is in a store.
+    ///
+    /// # Errors
+    /// If DynamoDB fails; part of it may have been removed.
+    pub async fn empty_store(&self, store_hash: &str) -> Result<(), Fault> {
+        self.revoke_tokens(store_hash).await?;
+        // Backend users first: they make tokens.
+        for prefix in [USERS, API_ACCOUNTS, ALL_OF_CUSTOMERS] {
+            self.delete_all(&self.directory_table, store_hash, prefix).await?;
+        }
+        Ok(())
+    }
+
+    async fn revoke_tokens(&self, store_hash: &str) -> Result<(), Fault> {
+        let mut tokens = self.tokens(store_hash);
+        while let Some(token) = tokens.next().await? {
+            // If it is gone, somebody else was faster.
+            let _ = self.revoke_token(store_hash, token.id).await?;
+        }
+        // The counter stays: a store that is made anew must not give the same ids again.
+        for prefix in [BLOCKS, API_ACCOUNTS] {
+            self.delete_all(&self.tokens_table, store_hash, prefix).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! The secrets: whether they are there, and can be used.
+
+use super::finding::Finding;
+use crate::{commands::key, output::count, tool::Tool};
+use aws_sdk_secretsmanager::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_secret_value::GetSecretValueError,
+};
+use shared::{
+    fault::Fault,
+    keys::{
+        app::AppSecret,
+        jwt::DAY,
+        keyring::{Keyring, KeyringSecret},
+    },
+};
+
+/// Largest secret, in bytes (Secrets Manager's quota).
+const MAX_SECRET_BYTES: usize = 65_536;
+
+pub async fn keyring(tool: &Tool) -> Vec<Finding> {
+    let check = "secret: keyring";
+    let secret_id = &tool.stack.configuration().keyring_secret_id;
+    let text = match secret_text(tool, secret_id).await {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            return vec![Finding::bad(
+                check,
+                "There is no keyring, so no function can sign or verify.",
+                format!(
+                    "If it was deleted less than 30 days ago: aws secretsmanager restore-secret --secret-id {secret_id}. Else deploy a new stack; all tokens are void."
+                ),
+            )];
+        }
+        Err(fault) => return vec![Finding::failed(check, &fault.into())],
+    };
+    let keys = match KeyringSecret::parse(&text).and_then(|secret| Keyring::new(&secret).map(|_| secret)) {
+        Ok(keys) => keys,
+        Err(problem) => {
+            let back = format!(
+                "Move AWSCURRENT back to the version before: aws secretsmanager describe-secret --secret-id {secret_id} shows the versions, \
+                 aws secretsmanager update-secret-version-stage moves the label. Then retire again what was retired since."
+            );
+            return vec![Finding::bad(check, format!("It cannot be used: {problem}."), back)];
+        }
+    };
+    let mut findings = usable_keyring(&keys, text.len(), tool.stack.services.clock.now());
+    match key::keyring::pending(tool).await {
+        Ok(None) => {}
+        Ok(Some(version)) => findings.push(Finding::doubtful(
+            "rotation",
+            format!("A rotation was begun and not finished: the version {version} has AWSPENDING."),
+            "`b2b-auth key rotate` finishes it, or makes a new one.",
+        )),
+        Err(failure) => findings.push(Finding::failed("rotation", &failure)),
+    }
+    if tool.stack.is_deployed() {
+        findings.push(rotation(tool, secret_id).await);
+    }
+    findings
+}
+
+/// What there is to say of a keyring that can be used.
+fn usable_keyring(keys: &KeyringSecret, bytes: usize, now: u64) -> Vec<Finding> {
+    let check = "secret: keyring";
+    let mut findings = vec![Finding::good(
+        check,
+        format!("{}; the newest is {}.", count(keys.keys().count() as u64, "key"), keys.current.kid),
+    )];
+    if keys.keys().all(|key| key.signs_from.is_some_and(|from| from > now)) {
+        findings.push(Finding::doubtful(
+            check,
+            "No key's time to sign has come, so the oldest signs.",
+            "Wait for signsFrom of the newest, or `b2b-auth key rotate`.",
+        ));
+    }
+    if bytes > MAX_SECRET_BYTES * 9 / 10 {
+        findings.push(Finding::doubtful(
+            check,
+            "It is almost as long as a secret may be, so rotations will soon fail.",
+            "Retire old keys with `b2b-auth key retire`.",
+        ));
+    }
+    findings
+}
+
+async fn rotation(tool: &Tool, secret_id: &str) -> Finding {
+    let check = "rotation";
+    let secret = match tool.stack.secrets.describe_secret().secret_id(secret_id).send().await {
+        Ok(secret) => secret,
+        Err(error) => return Finding::failed(check, &Fault::of_aws("DescribeSecret", error).into()),
+    };
+    let days = tool.stack.rotation_days;
+    if days == 0 {
+        return Finding::doubtful(
+            check,
+            "The signing key is not rotated on a schedule (RotationDays is 0).",
+            "`b2b-auth key rotate` from time to time, or deploy with RotationDays.",
+        );
+    }
+    if secret.rotation_enabled() != Some(true) {
+        return Finding::bad(
+            check,
+            format!("RotationDays is {days}, but Secrets Manager has no schedule for the keyring."),
+            "Deploy again with `sam deploy`.",
+        );
+    }
+    let now = tool.stack.services.clock.now();
+    let due = secret.next_rotation_date().and_then(|date| u64::try_from(date.secs()).ok());
+    if due.is_some_and(|due| due + DAY < now) {
+        return Finding::bad(
+            check,
+            "The last rotation that was due has not been made.",
+            "The log group of rotate-signing-key says why. Then `b2b-auth key rotate`.",
+        );
+    }
+    Finding::good(check, format!("Every {days} days."))
+}
+
+pub async fn app_secret(tool: &Tool) -> Finding {
+    let check = "secret: app";
+    match app(tool).await {
+        Ok(Some(Ok(_))) => Finding::good(check, "It is set."),
+        Ok(Some(Err(_))) => Finding::doubtful(
+            check,
+            "The app's client id and secret are not set, so GET /auth/storefront answers 503.",
+            "Fill it in as docs/deploying.md says, if storefronts exchange current-customer JWTs.",
+        ),
+        Ok(None) => Finding::bad(
+            check,
+            "There is no app secret, so GET /auth/storefront fails.",
+            "Deploy again with `sam deploy`.",
+        ),
+        Err(fault) => Finding::failed(check, &fault.into()),
+    }
+}
+
+/// The app whose current-customer JWTs are exchanged, or why it is not set; none without a secret.
+pub async fn app(tool: &Tool) -> Result<Option<Result<AppSecret, &'static str>>, Fault> {
+    let text = secret_text(tool, &tool.stack.configuration().app_secret_id).await?;
+    Ok(text.map(|text| AppSecret::parse(&text)))
+}
+
+/// The text of a secret; none if there is no such secret, or only for as long as its deletion can be undone.
+async fn secret_text(tool: &Tool, secret_id: &str) -> Result<Option<String>, Fault> {
+    match tool.stack.secrets.get_secret_value().secret_id(secret_id).send().await {
+        Ok(value) => Ok(Some(value.secret_string.unwrap_or_default())),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(Fault::of_aws("GetSecretValue", error)),
+    }
+}
+
+fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {
+    match error.code() {
+        Some("ResourceNotFoundException") => true,
+        // One that waits for its deletion has no code of its own.
+        Some("InvalidRequestException") => {
+            error.message().is_some_and(|message| message.contains("marked for deletion"))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,158 @@
+//! `b2b-auth token verify`.
+
+use crate::{
+    commands::api_account::ID_DIGITS,
+    failure::{Failure, Kind},
+    tool::Tool,
+};
+use accounts::ListedStore;
+use serde_json::{Value, json};
+use shared::{
+    auth::{access_token, denial::Denial},
+    keys::{
+        claims::{SERVER, STOREFRONT},
+        jwt,
+    },
+};
+use std::io::{self, Read};
+
+/// Longest token that is read, in bytes.
+const MAX_TOKEN_BYTES: u64 = 64 * 1024;
+
+/// What the claims of a token are called here.
+const CLAIMS: [(&str, &str); 10] = [
+    ("store", "store_hash"),
+    ("email", "email"),
+    ("id", "jti"),
+    ("customerId", "bc_customer_id"),
+    ("channel", "bc_channel_id"),
+    ("channels", "channel_ids"),
+    ("name", "name"),
+    ("issuedAt", "iat"),
+    ("notBeforeAt", "nbf"),
+    ("expiresAt", "exp"),
+];
+
+/// What is known of a token, and what is wrong with it.
+struct Verdict {
+    described: Value,
+    problem: Option<String>,
+}
+
+impl Verdict {
+    fn new(described: Value, problem: impl Into<Option<&'static str>>) -> Self {
+        Self { described, problem: problem.into().map(ToOwned::to_owned) }
+    }
+}
+
+pub async fn run(tool: &Tool, token: Option<String>) -> Result<(), Failure> {
+    let token = token.map_or_else(read_token, Ok)?;
+    let token = token.trim();
+    let Verdict { mut described, problem } = if token.starts_with(access_token::PREFIX) {
+        verify_access_token(tool, token).await?
+    } else {
+        verify_jwt(tool, token).await?
+    };
+    described["good"] = json!(problem.is_none());
+    described["problem"] = json!(problem);
+    tool.output.object(&described)?;
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(Failure::new(Kind::NotGood, format!("The token is not good: {problem}."))),
+    }
+}
+
+fn read_token() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = io::stdin().lock().take(MAX_TOKEN_BYTES).read_to_string(&mut text);
+    read.map_err(|error| Failure::new(Kind::Invalid, format!("Standard input cannot be read: {error}")))?;
+    Ok(text)
+}
+
+async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
+    let kind = "access token of an API account";
+    let Some(sha256) = access_token::sha256(token) else {
+        let problem = "its checksum is wrong: it was cut off or mistyped, or never issued";
+        return Ok(Verdict::new(json!({"kind": kind}), problem));
+    };
+    let mut stores = tool.stack.accounts.stores();
+    while let Some(ListedStore { store_hash }) = stores.next().await? {
+        if let Some(account) = tool.stack.services.directory.api_account(&store_hash, &sha256).await? {
+            let last_used_at = tool.stack.services.tokens.api_account_last_used_at(&store_hash, &sha256).await?;
+            let described = json!({
+                "kind": kind,
+                "store": store_hash,
+                "id": sha256.get(..ID_DIGITS),
+                "name": account.name,
+                "scope": account.scope,
+                "createdAt": account.created_at,
+                "lastUsedAt": last_used_at,
+            });
+            return Ok(Verdict::new(described, None));
+        }
+    }
+    let problem = "no store has such an API account: it was revoked, or is of another deployment";
+    Ok(Verdict::new(json!({"kind": kind}), problem))
+}
+
+async fn verify_jwt(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
+    let unknown = |problem| Ok(Verdict::new(json!({"kind": "unknown"}), problem));
+    let kid = match jwt::kid(token) {
+        Ok(kid) => kid,
+        Err(problem) => return unknown(problem),
+    };
+    let keyring = tool.stack.services.keyring.with_keys([kid.as_str()].into_iter()).await?;
+    // Its own word for what it is, once the signature says that the word is ours.
+    let claims: Value = match jwt::signed_claims(token, &kid, &keyring) {
+        Ok(claims) => claims,
+        Err(problem) => return unknown(problem),
+    };
+    let mut described = json!({"kind": "unknown", "key": kid});
+    for (name, claim) in CLAIMS {
+        if let Some(value) = claims.get(claim) {
+            described[name] = value.clone();
+        }
+    }
+    match claims["aud"].as_str() {
+        Some(SERVER) => verify_server_token(tool, token, described).await,
+        Some(STOREFRONT) => verify_storefront_token(tool, token, described).await,
+        _ => Ok(Verdict::new(described, "its aud is neither server nor storefront")),
+    }
+}
+
+async fn verify_server_token(tool: &Tool, token: &str, mut described: Value) -> Result<Verdict, Failure> {
+    let auth = &tool.stack.services.auth;
+    described["kind"] = json!("server-to-server token");
+    let token = match auth.server_token(token).await {
+        Ok(token) => token,
+        Err(denial) => return Ok(Verdict::new(described, problem(denial)?)),
+    };
+    described["lastUsedAt"] = json!(null);
+    match auth.record_of(&token.store_hash, &token.identity).await {
+        Ok(record) => {
+            described["lastUsedAt"] = json!(record.last_used_at);
+            Ok(Verdict::new(described, None))
+        }
+        Err(denial) => {
+            problem(denial)?;
+            Ok(Verdict::new(described, "it was revoked or deleted"))
+        }
+    }
+}
+
+async fn verify_storefront_token(tool: &Tool, token: &str, mut described: Value) -> Result<Verdict, Failure> {
+    described["kind"] = json!("storefront token");
+    match tool.stack.services.auth.storefront_token(token).await {
+        Ok(_) => Ok(Verdict::new(described, None)),
+        Err(denial) => Ok(Verdict::new(described, problem(denial)?)),
+    }
+}
+
+/// What is wrong with a token that was denied.
+fn problem(denial: Denial) -> Result<&'static str, Failure> {
+    match denial {
+        Denial::Invalid(problem) => Ok(problem),
+        Denial::NoCredentials | Denial::ScopeTooNarrow => Ok("it may not be used for this"),
+        Denial::Fault(fault) => Err(fault.into()),
+    }
+}

@@ -1,0 +1,56 @@
+//! What several commands take, and how it is read from the command line.
+
+use clap::Args;
+use serde_json::json;
+use shared::http::fields::{self, MAX_STORE_HASH};
+
+#[derive(Args)]
+pub struct StoreArgument {
+    /// The store's hash.
+    #[arg(long = "store", id = "store", value_name = "STORE", value_parser = store_hash)]
+    pub hash: String,
+}
+
+/// Who is meant: a backend user, a customer, or both.
+#[derive(Args)]
+pub struct AccountArguments {
+    #[command(flatten)]
+    pub store: StoreArgument,
+    /// The e-mail, in any case.
+    #[arg(value_parser = email)]
+    pub email: String,
+}
+
+/// A store hash: one part of an address, so that nothing need be escaped anywhere.
+pub fn store_hash(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if fields::is_store_hash(text) && text.chars().all(is_plain) {
+        Ok(text.into())
+    } else {
+        Err(format!("must be 1 to {MAX_STORE_HASH} letters, digits, - or _"))
+    }
+}
+
+/// An e-mail address, as the API takes it.
+pub fn email(text: &str) -> Result<String, String> {
+    fields::email(&json!(text))
+}
+
+/// The id of a channel or a customer.
+pub fn id(text: &str) -> Result<u64, String> {
+    fields::positive_integer(&json!(text))
+}
+
+/// A name that is not empty.
+pub fn name(text: &str) -> Result<String, String> {
+    fields::text(1..=255)(&json!(text))
+}
+
+/// A time, as ISO 8601 or in Unix seconds.
+pub fn time(text: &str) -> Result<u64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let seconds = fields::iso8601(&json!(text)).ok().and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.ok_or_else(|| "must be a time such as 2026-12-31T00:00:00Z, or Unix seconds".into())
+}

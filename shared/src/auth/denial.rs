@@ -1,0 +1,36 @@
+//! Why somebody is refused.
+
+use crate::{fault::Fault, http::error::Error};
+
+/// Why credentials or a token are not accepted.
+#[derive(Debug)]
+pub enum Denial {
+    /// There are none where some are needed.
+    NoCredentials,
+    /// They are not good, for this reason.
+    Invalid(&'static str),
+    /// They are good, but not for this.
+    ScopeTooNarrow,
+    /// Nobody can say.
+    Fault(Fault),
+}
+
+/// Credentials that were taken back, or never given.
+pub(super) const DELETED: Denial = Denial::Invalid("deleted");
+
+impl From<Fault> for Denial {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Denial> for Error {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::NoCredentials => Self::NoCredentials,
+            Denial::Invalid(reason) => Self::InvalidToken(reason),
+            Denial::ScopeTooNarrow => Self::ScopeTooNarrow,
+            Denial::Fault(fault) => fault.into(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The table of stores, backend users, customers and API accounts.
+//!
+//! What answers requests only reads it. A customer has two items, one found by e-mail with the password hash and one found
+//! by id without; they are written in one transaction. A store has two as well, its own and one in the list of all stores.
+
+mod records;
+
+pub use records::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Scope, Store};
+
+use crate::{
+    fault::Fault,
+    tables::{
+        items::{email_key, get, key, string},
+        transactions::Part,
+    },
+};
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, ConditionCheck, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem},
+};
+
+/// The platform's first channel, which requests mean that name none.
+pub const DEFAULT_CHANNEL: u64 = 1;
+
+/// Partition of the list of all stores, whose sort keys are their hashes. No store can have this hash.
+pub const STORES: &str = "#STORES";
+/// Sort key of a store.
+pub const STORE: &str = "STORE";
+/// What the sort keys of all backend users begin with.
+pub const USERS: &str = "USER#";
+/// What the sort keys of all customers by e-mail begin with.
+pub const CUSTOMER_EMAILS: &str = "CUSTOMER_EMAIL#";
+/// What the sort keys of all customers by id begin with.
+pub const CUSTOMERS: &str = "CUSTOMER#";
+/// What the sort keys of all API accounts begin with.
+pub const API_ACCOUNTS: &str = "API_ACCOUNT#";
+
+#[derive(Clone)]
+pub struct Directory {
+    client: Client,
+    table: String,
+}
+
+impl Directory {
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// The store, if there is one of this hash.
+    pub async fn store(&self, store_hash: &str) -> Result<Option<Store>, Fault> {
+        get(&self.client, &self.table, key(store_hash, STORE.into())).await
+    }
+
+    /// The backend user with this e-mail, in any case.
+    pub async fn backend_user(&self, store_hash: &str, email: &str) -> Result<Option<BackendUser>, Fault> {
+        get(&self.client, &self.table, key(store_hash, user_key(email))).await
+    }
+
+    /// The customer with this e-mail, in any case.
+    pub async fn customer_login(&self, store_hash: &str, email: &str) -> Result<Option<CustomerLogin>, Fault> {
+        get(&self.client, &self.table, key(store_hash, customer_email_key(email))).await
+    }
+
+    /// The customer with this id.
+    pub async fn customer(&self, store_hash: &str, customer_id: u64) -> Result<Option<Customer>, Fault> {
+        get(&self.client, &self.table, key(store_hash, customer_key(customer_id))).await
+    }
+
+    /// The API account whose access token has this SHA-256.
+    pub async fn api_account(&self, store_hash: &str, sha256: &str) -> Result<Option<ApiAccount>, Fault> {
+        get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await
+    }
+
+    /// In a transaction, that a backend user may still log in with the same password.
+    pub fn backend_user_check(&self, store_hash: &str, user: &BackendUser) -> Result<TransactWriteItem, Fault> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(store_hash, user_key(&user.email))))
+            .condition_expression("active = :true AND password_hash = :password_hash")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":password_hash", string(&user.password_hash));
+        check.build().part()
+    }
+
+    /// In a transaction, that there is an API account that may do what the call needs.
+    pub fn api_account_check(&self, store_hash: &str, sha256: &str, needs: Scope) -> Result<TransactWriteItem, Fault> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(store_hash, api_account_key(sha256))))
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let check = match needs {
+            Scope::Read => check.condition_expression("attribute_exists(pk)"),
+            Scope::Modify => check
+                .condition_expression("#scope = :modify")
+                .expression_attribute_names("#scope", "scope")
+                .expression_attribute_values(":modify", string("modify")),
+        };
+        check.build().part()
+    }
+}
+
+/// Sort key of a backend user.
+#[must_use]
+pub fn user_key(email: &str) -> String {
+    format!("{USERS}{}", email_key(email))
+}
+
+/// Sort key of a customer's item that holds the password hash.
+#[must_use]
+pub fn customer_email_key(email: &str) -> String {
+    format!("{CUSTOMER_EMAILS}{}", email_key(email))
+}
+
+/// Sort key of a customer's item that does not.
+#[must_use]
+pub fn customer_key(customer_id: u64) -> String {
+    format!("{CUSTOMERS}{customer_id:020}")
+}
+
+/// Sort key of an API account. In the table of tokens the same key holds when it was last used.
+#[must_use]
+pub fn api_account_key(sha256: &str) -> String {
+    format!("{API_ACCOUNTS}{sha256}")
+}

@@ -1,0 +1,129 @@
+//! What is known of stores, backend users, customers and API accounts.
+
+use serde::{Deserialize, Serialize};
+
+/// A store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Store {
+    /// Ids of its channels.
+    pub channels: Vec<u64>,
+    /// When it was made, in Unix seconds: storefront tokens from before were those of another store of the same hash.
+    #[serde(default)]
+    pub created_at: u64,
+}
+
+/// What a backend user may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Owns the store.
+    StoreOwner,
+    /// Administers the store.
+    Administrator,
+    /// Any other role, such as `sales_rep`.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl Role {
+    /// Only store owners and administrators may create server-to-server tokens (published page, `POST /auth/backend`).
+    #[must_use]
+    pub fn may_create_tokens(&self) -> bool {
+        matches!(self, Self::StoreOwner | Self::Administrator)
+    }
+}
+
+/// A person who may log in to the store's back office.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct BackendUser {
+    /// E-mail, in the spelling that answers carry.
+    pub email: String,
+    /// argon2id, as a PHC string.
+    pub password_hash: String,
+    /// What the user may do.
+    pub role: Role,
+    /// A user who is not active cannot log in.
+    pub active: bool,
+}
+
+/// A customer of the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Customer {
+    /// The platform's id of the customer.
+    pub customer_id: u64,
+    /// E-mail, in the spelling that tokens carry.
+    pub email: String,
+    /// Ids of the channels in which the customer may log in.
+    pub channels: Vec<u64>,
+    /// A customer who is not active gets no token.
+    pub active: bool,
+    /// Storefront tokens that were issued until then, in Unix seconds, are void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_valid_after: Option<u64>,
+}
+
+impl Customer {
+    /// Whether the customer may have a token for the channel.
+    #[must_use]
+    pub fn may_use(&self, channel_id: u64) -> bool {
+        self.active && self.channels.contains(&channel_id)
+    }
+
+    /// Whether what was issued then, in Unix seconds, has not been revoked since. What was issued in the very second of the
+    /// revocation has.
+    #[must_use]
+    pub fn accepts_issued_at(&self, iat: u64) -> bool {
+        self.tokens_valid_after.is_none_or(|revoked| iat > revoked)
+    }
+
+    /// Whether this is only what is left of a customer.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.email.is_empty()
+    }
+
+    /// What is left of a customer who has been removed, so that the tokens issued before stay void.
+    #[must_use]
+    pub fn removed(customer_id: u64, now: u64) -> Self {
+        Self { customer_id, email: String::new(), channels: Vec::new(), active: false, tokens_valid_after: Some(now) }
+    }
+}
+
+/// A customer and the hash of the password.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CustomerLogin {
+    /// The customer.
+    #[serde(flatten)]
+    pub customer: Customer,
+    /// argon2id, as a PHC string.
+    pub password_hash: String,
+}
+
+/// What an API account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// List the server-to-server tokens.
+    Read,
+    /// Everything.
+    Modify,
+}
+
+impl Scope {
+    /// Whether an account of this scope may make a call that needs the other.
+    #[must_use]
+    pub fn allows(self, needed: Self) -> bool {
+        self == Self::Modify || needed == Self::Read
+    }
+}
+
+/// A store-level API account. Its access token is kept as its SHA-256, in the key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiAccount {
+    /// The name that its maker gave it.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// When it was made, in Unix seconds.
+    pub created_at: u64,
+}

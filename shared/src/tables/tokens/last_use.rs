@@ -1,0 +1,71 @@
+//! When tokens and API accounts were last used.
+
+use super::{
+    record::TokenIdentity,
+    table::{TokenTable, token_key},
+};
+use crate::{
+    fault::Fault,
+    tables::{
+        directory::api_account_key,
+        items::{Item, get, key, number},
+    },
+};
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder};
+use serde::Deserialize;
+
+/// Seconds in which the use of a credential is written once at most.
+pub const LAST_USE_INTERVAL: u64 = 3600;
+
+/// What is kept here of an API account.
+#[derive(Deserialize)]
+struct LastUse {
+    last_used_at: u64,
+}
+
+const NOT_LATELY: &str = "(attribute_not_exists(last_used_at) OR last_used_at <= :before)";
+
+impl TokenTable {
+    /// Notes that a token was used, unless that was noted lately or the token has been deleted since.
+    pub async fn note_use(&self, store_hash: &str, token: &TokenIdentity, now: u64) -> Result<(), Fault> {
+        let mut noting = self
+            .noting(key(store_hash, token_key(token.id)), now)
+            .condition_expression(format!("{} AND {NOT_LATELY}", TokenIdentity::CONDITION));
+        for (name, value) in token.values() {
+            noting = noting.expression_attribute_values(name, value);
+        }
+        note(noting).await
+    }
+
+    /// Notes that an API account was used, unless that was noted lately.
+    pub async fn note_use_of_api_account(&self, store_hash: &str, sha256: &str, now: u64) -> Result<(), Fault> {
+        note(self.noting(key(store_hash, api_account_key(sha256)), now).condition_expression(NOT_LATELY)).await
+    }
+
+    /// When an API account was last used, in Unix seconds, give or take an hour.
+    pub async fn api_account_last_used_at(&self, store_hash: &str, sha256: &str) -> Result<Option<u64>, Fault> {
+        let last_use: Option<LastUse> =
+            get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await?;
+        Ok(last_use.map(|last_use| last_use.last_used_at))
+    }
+
+    fn noting(&self, key: Item, now: u64) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key))
+            .update_expression("SET last_used_at = :now")
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":before", number(now.saturating_sub(LAST_USE_INTERVAL)))
+    }
+}
+
+async fn note(noting: UpdateItemFluentBuilder) -> Result<(), Fault> {
+    match noting.send().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
+            Ok(())
+        }
+        Err(error) => Err(Fault::of_aws("UpdateItem", error)),
+    }
+}
