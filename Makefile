@@ -1,0 +1,62 @@
+# `make` lists the commands. What CI runs stands in .ci/ and is only called from here.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt arrows dependencies openapi moto build bench validate e2e ci deploy doctor clean
+
+# Which part of samconfig.toml: default, staging or prod.
+CONFIG ?= default
+# A deployed stack; the one that `make run` started, if there is none.
+STACK ?=
+# More arguments for what is called.
+ARGS ?=
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## the whole API on this machine; ARGS="--port 4000"
+	cargo run -- $(ARGS)
+
+test: ## the tests that need nothing else; ARGS="--test api -- round_trips" for some of them
+	.ci/test $(ARGS)
+
+lint: ## format and clippy
+	.ci/lint
+
+fmt: ## formats the code
+	cargo fmt --all
+
+arrows: ## which module stands on which, and that none stands on one it must not
+	cargo test -p tests --test architecture -- --nocapture
+
+dependencies: ## licences, bans, sources and advisories of the dependencies
+	.ci/dependencies
+
+openapi: ## openapi.yaml against what is really answered
+	.ci/openapi
+
+moto: ## the tests against a second DynamoDB and Secrets Manager
+	.ci/moto
+
+build: ## the functions as they are deployed
+	.ci/build --config-env $(CONFIG)
+
+bench: build ## cold and warm times of the functions (on Linux)
+	cargo bench -p tests
+
+validate: ## the template, as the SAM CLI, cfn-lint and checkov see it
+	.ci/template
+
+e2e: ## build, deploy to a local AWS and call what was deployed; ARGS="-k operating" for some of it
+	e2e/run $(ARGS)
+
+ci: ## everything that must hold before a change lands
+	.ci/run
+
+deploy: build ## to AWS, with your credentials; CONFIG=prod, ARGS=--guided the first time
+	target/e2e/bin/sam deploy --config-env $(CONFIG) $(ARGS)
+
+doctor: ## checks what `make run` started, from end to end; STACK=b2b-auth for a deployed stack
+	cargo run --package admin -- $(if $(STACK),--stack-name $(STACK),--local) doctor $(ARGS)
+
+clean: ## removes what was built
+	cargo clean
+	rm -rf .aws-sam .schemathesis
