@@ -130,7 +130,8 @@ def aws(tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(aws):
     """The folder of what `sam build` makes."""
-    aws.sam("build")
+    ended = subprocess.run([".ci/build"], cwd=ROOT, env=aws.environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     return ROOT / ".aws-sam" / "build"
 
 
