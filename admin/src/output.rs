@@ -33,10 +33,10 @@ pub struct Rows {
     to: io::BufWriter<io::Stdout>,
 }
 
-/// Prints a line for the person at the terminal.
-#[expect(clippy::print_stderr, reason = "a message for the person at the terminal")]
+/// Prints a line for the person at the terminal, in one write: what goes to the same place from elsewhere cannot come between
+/// the line and its end.
 pub fn say(line: &str) {
-    eprintln!("{line}");
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints a line of what was asked for.
