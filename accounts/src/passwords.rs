@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::{
     fault::Fault,
     http::fields::MAX_PASSWORD_BYTES,
-    passwords::{LANES, MEMORY_KIB, PASSES},
+    passwords::{LANES, MEMORY_KIB, PASSES, hashing},
 };
 use std::{cell::RefCell, ops::RangeInclusive};
 use tokio::sync::Semaphore;
@@ -164,10 +164,6 @@ pub fn check_hash(hash: &str) -> Result<(), &'static str> {
 pub fn costs_the_same(hash: &str) -> bool {
     let params = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
     params.is_some_and(|params| (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES))
-}
-
-fn hashing(error: impl std::fmt::Display) -> Fault {
-    Fault::of_ours("password hashing", error.to_string())
 }
 
 #[cfg(test)]

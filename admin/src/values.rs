@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use shared::http::fields::{self, MAX_STORE_HASH};
+use shared::http::fields::{self, MAX_NAME, MAX_STORE_HASH};
 
 #[derive(Args)]
 pub struct StoreArgument {
@@ -43,7 +43,7 @@ pub fn id(text: &str) -> Result<u64, String> {
 
 /// A name that is not empty.
 pub fn name(text: &str) -> Result<String, String> {
-    fields::text(1..=255)(&json!(text))
+    fields::text(1..=MAX_NAME)(&json!(text))
 }
 
 /// A time, as ISO 8601 or in Unix seconds.

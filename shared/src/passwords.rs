@@ -6,7 +6,7 @@ use argon2::{
     password_hash::{PasswordVerifier, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 use tokio::sync::Semaphore;
 
 /// Memory of one hash, in KiB (OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane).
@@ -63,8 +63,9 @@ fn matches(password: &SecretString, hash: &str) -> Result<bool, Fault> {
     }
 }
 
-fn hashing(error: impl std::fmt::Display) -> Fault {
-    Fault::of_ours("password hashing", error.to_string())
+/// That hashing a password failed, whether to check it or to keep it.
+pub fn hashing(error: impl Into<Box<dyn Error + Send + Sync>>) -> Fault {
+    Fault::of_ours("password hashing", error)
 }
 
 #[cfg(test)]

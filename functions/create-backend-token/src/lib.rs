@@ -7,7 +7,7 @@ use shared::{
     http::{
         envelope::Success,
         error::Error,
-        fields::{email, password, store_hash, text},
+        fields::{MAX_NAME, email, password, store_hash, text},
         request::body_fields,
     },
     keys::jwt,
@@ -92,7 +92,7 @@ fn read(request: &Request) -> Result<Body, Error> {
             store_hash: fields.required("storeHash", store_hash),
             email: fields.required("email", email),
             password: fields.required("password", password),
-            name: fields.required("name", text(0..=255)),
+            name: fields.required("name", text(0..=MAX_NAME)),
             begin_at,
             end_at,
         }

@@ -6,7 +6,7 @@ use shared::{
     http::{
         envelope::Success,
         error::Error,
-        fields::{email, positive_integer, text},
+        fields::{MAX_NAME, email, positive_integer, text},
         request::body_and_query_fields,
     },
     lambda::Endpoint,
@@ -30,7 +30,7 @@ impl Endpoint for DeleteBackendToken {
 fn read(request: &Request) -> Result<Wanted, Error> {
     body_and_query_fields(request)?.read(|fields| Wanted {
         id: fields.required("id", positive_integer),
-        name: fields.optional("name", text(0..=255)),
+        name: fields.optional("name", text(0..=MAX_NAME)),
         email: fields.optional("email", email),
     })
 }

@@ -8,7 +8,7 @@ use shared::{
     http::{
         envelope::Success,
         error::Error,
-        fields::{email, password, positive_integer, store_hash, text},
+        fields::{MAX_NAME, email, password, positive_integer, store_hash, text},
         request::body_fields,
     },
     keys::{
@@ -98,7 +98,7 @@ fn read(request: &Request, now: u64) -> Result<Body, Error> {
             email: fields.required("email", email),
             password: fields.required("password", password),
             channel_id: fields.required("channelId", positive_integer),
-            name: fields.required("name", text(1..=255)),
+            name: fields.required("name", text(1..=MAX_NAME)),
             begin_at,
             end_at: end_at.unwrap_or(begin_at + DAY),
         }

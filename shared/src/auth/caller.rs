@@ -14,6 +14,7 @@ use crate::{
         tokens::{Deletion, TokenIdentity, Wanted},
     },
 };
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures_util::future::join_all;
 use lambda_http::http::HeaderMap;
 
@@ -194,7 +195,7 @@ impl UnconfirmedCaller<'_> {
     }
 
     /// In a transaction, that the credential is good.
-    fn check(&self, credential: &Credential) -> Result<aws_sdk_dynamodb::types::TransactWriteItem, Fault> {
+    fn check(&self, credential: &Credential) -> Result<TransactWriteItem, Fault> {
         match credential {
             Credential::Token(identity) => self.auth.tokens.identity_check(&self.store_hash, identity),
             Credential::ApiAccount { sha256 } => {

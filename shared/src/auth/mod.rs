@@ -42,14 +42,14 @@ use std::sync::Arc;
 /// Knows callers and tokens.
 pub struct Auth {
     /// Who may call without credentials.
-    pub storefront_access: StorefrontAccess,
+    pub(crate) storefront_access: StorefrontAccess,
     /// The keys that tokens are signed with.
-    pub keyring: Arc<SecretCache<Keyring>>,
+    pub(crate) keyring: Arc<SecretCache<Keyring>>,
     /// The records of server-to-server tokens.
-    pub tokens: TokenTable,
+    pub(crate) tokens: TokenTable,
     /// API accounts, stores and customers.
-    pub directory: Directory,
+    pub(crate) directory: Directory,
     /// When credentials were last used; written after the answer.
     pub last_uses: Arc<LastUses>,
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }

@@ -13,6 +13,8 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime, format_description::well_kno
 const MAX_EMAIL_BYTES: usize = 254;
 /// Longest store hash, in characters.
 pub const MAX_STORE_HASH: usize = 64;
+/// Longest name of a token or an API account, in characters.
+pub const MAX_NAME: usize = 255;
 /// Longest password, in bytes: bounds what a hash has to read.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// 9999-12-31T23:59:59Z in Unix seconds. Also catches milliseconds sent by mistake.

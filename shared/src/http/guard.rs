@@ -20,11 +20,11 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     Request, RequestExt,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, Method, header},
     lambda_runtime::LambdaInvocation,
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use std::{borrow::Cow, collections::HashMap};
 
 /// Most headers. API Gateway takes 10,240 bytes for all of them; HTTP libraries stop at 24,576.
@@ -44,18 +44,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [(Self, &str); 2] = [(Self::Event, "event"), (Self::Base64, "base64")];
-
     fn word(self) -> &'static str {
-        Self::ALL.into_iter().find(|(refusal, _)| *refusal == self).map_or("", |(_, word)| word)
+        match self {
+            Self::Event => "event",
+            Self::Base64 => "base64",
+        }
     }
 
     /// Why a request is refused that went through the guard, if it is.
     #[must_use]
     pub fn of(request: &Request) -> Option<Self> {
-        let variables = request.stage_variables_ref()?;
-        let word = variables.first(REFUSAL)?;
-        Self::ALL.into_iter().find(|(_, present)| *present == word).map(|(refusal, _)| refusal)
+        let word = request.stage_variables_ref()?.first(REFUSAL)?;
+        [Self::Event, Self::Base64].into_iter().find(|refusal| refusal.word() == word)
     }
 }
 
@@ -86,6 +86,9 @@ fn event(bytes: &[u8]) -> Option<String> {
 
 /// The members of a JSON object, each as its text: what is not read may be of any form and depth.
 type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+
+/// The values of each name.
+type Pairs = HashMap<String, Vec<String>>;
 
 fn refused(refusal: Refusal) -> Value {
     json!({
@@ -133,7 +136,7 @@ fn member<T: DeserializeOwned + Default>(members: &Members<'_>, name: &str) -> O
     }
 }
 
-/// The entries of a map of lists, and what only its single-value twin has. `null` is an empty list there and a string here.
+/// The entries of a map of lists, then what only its single-value twin has. `null` is an empty list there and a string here.
 fn pairs(members: &Members<'_>, multi: &str, single: &str) -> Option<Vec<(String, Vec<String>)>> {
     let multi: HashMap<String, Option<Vec<String>>> = member(members, multi)?;
     let mut single: HashMap<String, Option<String>> = member(members, single)?;
@@ -143,50 +146,43 @@ fn pairs(members: &Members<'_>, multi: &str, single: &str) -> Option<Vec<(String
 }
 
 /// The headers, names in lower case; none if there are too many.
-fn headers(pairs: Vec<(String, Vec<String>)>) -> Option<Map<String, Value>> {
-    let mut headers = HeaderMap::new();
+fn headers(pairs: Vec<(String, Vec<String>)>) -> Option<Pairs> {
+    let mut headers = Pairs::new();
     for (name, values) in pairs {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
         if name == header::HOST || name == "x-forwarded-proto" {
             continue;
         }
-        for value in values {
-            // Blank is blank, whatever kind of white space it is made of.
-            let value = if value.trim().is_empty() { "" } else { &value.replace(is_forbidden, "\u{fffd}") };
-            headers.try_append(&name, HeaderValue::from_bytes(value.as_bytes()).ok()?).ok()?;
-        }
+        headers.entry(name.to_string()).or_default().extend(values.iter().map(|value| header_value(value)));
     }
-    if headers.len() > MAX_HEADERS {
-        return None;
-    }
-    let text = |value: &HeaderValue| Value::from(String::from_utf8_lossy(value.as_bytes()));
-    let all = |name| headers.get_all(name).iter().map(text).collect::<Vec<_>>();
-    Some(headers.keys().map(|name| (name.to_string(), all(name).into())).collect())
+    (headers.values().map(Vec::len).sum::<usize>() <= MAX_HEADERS).then_some(headers)
 }
 
-/// Whether HTTP does not allow the character in the value of a header (RFC 9110, section 5.5).
+/// The value of a header, without what HTTP does not allow in one (RFC 9110, section 5.5).
+fn header_value(value: &str) -> String {
+    // Blank is blank, whatever kind of white space it is made of.
+    if value.trim().is_empty() { String::new() } else { value.replace(is_forbidden, "\u{fffd}") }
+}
+
 fn is_forbidden(c: char) -> bool {
     c.is_ascii_control() && c != '\t'
 }
 
 /// The query; none if it is too long.
-fn query(pairs: Vec<(String, Vec<String>)>) -> Option<Map<String, Value>> {
+fn query(pairs: Vec<(String, Vec<String>)>) -> Option<Pairs> {
     // A byte that is not a letter or digit may take three.
     let encoded = |text: &str| text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { 1 } else { 3 }).sum::<usize>();
-    let mut bytes = 0;
-    let mut query = Map::new();
-    for (name, values) in pairs {
-        bytes += values.iter().map(|value| encoded(&name) + encoded(value) + 2).sum::<usize>();
-        if !values.is_empty() {
-            query.insert(name, values.into());
-        }
-    }
-    (bytes <= MAX_QUERY_BYTES).then_some(query)
+    let bytes = |(name, values): (&String, &Vec<String>)| {
+        values.iter().map(|value| encoded(name) + encoded(value) + 2).sum::<usize>()
+    };
+    let pairs: Pairs = pairs.into_iter().filter(|(_, values)| !values.is_empty()).collect();
+    (pairs.iter().map(bytes).sum::<usize>() <= MAX_QUERY_BYTES).then_some(pairs)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Map;
 
     fn guarded(event: &Value) -> Request {
         request(event.to_string().as_bytes()).unwrap()

@@ -126,16 +126,16 @@ impl LoginAttempts {
                 .condition_expression("expires_at = :ended")
                 .expression_attribute_values(":ended", number(end)),
         };
-        let Err(fault) = request.send().await else {
+        let Err(error) = request.send().await else {
             return Ok(None);
         };
-        match fault.as_service_error() {
+        match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
                 // None if the count has been cleared since: then the next try will succeed.
                 let present = refusal.item().cloned().map(from_item).transpose()?;
                 Ok(Some(present.unwrap_or(Attempts { expires_at: now + WINDOW, attempts: 0 })))
             }
-            _ => Err(Fault::of_aws("UpdateItem", fault)),
+            _ => Err(Fault::of_aws("UpdateItem", error)),
         }
     }
 
@@ -151,8 +151,8 @@ impl LoginAttempts {
             .condition_expression("attempts > :zero")
             .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()))
             .expression_attribute_values(":zero", number(0));
-        if let Err(fault) = request.send().await {
-            tracing::warn!(cause = %Fault::of_aws("UpdateItem", fault), "login attempt not taken back");
+        if let Err(error) = request.send().await {
+            tracing::warn!(cause = %Fault::of_aws("UpdateItem", error), "login attempt not taken back");
         }
     }
 
@@ -171,7 +171,7 @@ impl LoginAttempts {
             .table_name(&self.table)
             .set_key(Some(self.key(store_hash, email)))
             .return_values(ReturnValue::AllOld);
-        let answer = request.send().await.map_err(|fault| Fault::of_aws("DeleteItem", fault))?;
+        let answer = request.send().await.map_err(|error| Fault::of_aws("DeleteItem", error))?;
         let forgotten = answer.attributes.map(from_item::<Attempts>).transpose()?;
         Ok(forgotten.map_or(0, |attempts| attempts.attempts))
     }

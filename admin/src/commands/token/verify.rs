@@ -36,12 +36,12 @@ const CLAIMS: [(&str, &str); 10] = [
 /// What is known of a token, and what is wrong with it.
 struct Verdict {
     described: Value,
-    problem: Option<String>,
+    problem: Option<&'static str>,
 }
 
 impl Verdict {
     fn new(described: Value, problem: impl Into<Option<&'static str>>) -> Self {
-        Self { described, problem: problem.into().map(ToOwned::to_owned) }
+        Self { described, problem: problem.into() }
     }
 }
 
