@@ -142,7 +142,8 @@ async fn create_table(client: &Client, name: &str, key_attributes: &[&str]) -> R
 
 async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Fault> {
     let directory = Directory::new(client.clone(), configuration.directory_table.clone());
-    let accounts = Accounts::new(client, configuration, Clock::system());
+    let clock = Clock::system();
+    let accounts = Accounts::new(client, configuration, clock.clone());
     if directory.store(OTHER_STORE).await?.is_some() {
         return Ok(());
     }
@@ -168,8 +169,9 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Faul
     if counter.last_id == 0
         && let Some(admin) = directory.backend_user(STORE, ADMIN_EMAIL).await?
     {
-        let maker = directory.backend_user_check(STORE, &admin)?;
-        tokens.create(STORE, counter, configuration.max_tokens_per_store, &maker, token_record).await?;
+        let maker = directory.token_maker_check(STORE, &admin)?;
+        let max = configuration.max_tokens_per_store;
+        tokens.create(STORE, counter, max, clock.now(), &maker, token_record).await?;
     }
     // The other store comes last: it says that all is there.
     accounts.put_store(STORE, &Store { channels: vec![1, 2], created_at: 0 }).await?;

@@ -12,6 +12,7 @@ use tests::{
 };
 
 const READ_ONLY: &str = "The API account may only list tokens: its scope is read, and this needs modify.";
+const OTHER_STORE: &str = "The request is for another store than its token or its X-Store-Hash.";
 
 #[track_caller]
 fn is_too_narrow(answer: &Answer) {
@@ -47,6 +48,25 @@ async fn an_account_that_may_read_may_only_list() {
 }
 
 #[tokio::test]
+async fn who_may_only_read_is_shown_no_token() {
+    let stack = TestStack::start().await;
+    let token = stack.create_token("mine").await;
+    let read = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let modify = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let list = stack.get("/backend/tokens");
+    let mut whole = list.clone().account(&modify).send().await.body;
+    assert_eq!(whole["data"][1]["token"], token);
+    for entry in whole["data"].as_array_mut().unwrap() {
+        entry["token"] = json!("");
+    }
+    // A token sent along does not widen what the account may do.
+    for call in [list.clone().account(&read), list.token(&stack.demo_token).account(&read)] {
+        let answer = call.send().await;
+        assert_eq!(answer.body, whole);
+    }
+}
+
+#[tokio::test]
 async fn calls_beyond_the_scope_cost_the_customer_no_attempt() {
     let stack = TestStack::start().await;
     let account = stack.add_api_account(demo::STORE, Scope::Read).await;
@@ -67,21 +87,19 @@ async fn credentials_that_are_no_good_account_of_the_store_all_read_the_same() {
     let unknown = stack.add_api_account("thirdstore", Scope::Modify).await;
     let last = if account.ends_with('0') { "1" } else { "0" };
     let bad_checksum = format!("{}{last}", &account[..account.len() - 1]);
-    let good_store = Some(demo::STORE);
+    let good_store = demo::STORE;
     for (access_token, store_hash) in [
         (unknown.as_str(), good_store),
         (&of_other_store, good_store),
-        (&account, None),
-        (&account, Some("")),
-        (&account, Some(&"x".repeat(65))),
-        (&account, Some(&"x".repeat(3000))),
-        (&account, Some(demo::OTHER_STORE)),
-        (&account, Some("nostore")),
-        (&account, Some("DEMOSTORE")),
-        (&account, Some("#STORES")),
-        (&account, Some("demostore,demostore")),
-        (&account, Some("demostore/")),
-        (&account, Some("\"demostore\"")),
+        (&account, &"x".repeat(65)),
+        (&account, &"x".repeat(3000)),
+        (&account, demo::OTHER_STORE),
+        (&account, "nostore"),
+        (&account, "DEMOSTORE"),
+        (&account, "#STORES"),
+        (&account, "demostore,demostore"),
+        (&account, "demostore/"),
+        (&account, "\"demostore\""),
         ("x", good_store),
         ("b2ba_", good_store),
         (&account[1..], good_store),
@@ -96,10 +114,9 @@ async fn credentials_that_are_no_good_account_of_the_store_all_read_the_same() {
         (&stack.demo_token, good_store),
     ] {
         for (name, call) in calls(&stack) {
-            let call = call.header("X-Auth-Token", access_token);
-            let call = store_hash.into_iter().fold(call, |call, store_hash| call.header("X-Store-Hash", store_hash));
+            let call = call.header("X-Auth-Token", access_token).header("X-Store-Hash", store_hash);
             let answer = call.send().await;
-            assert_eq!(answer.status, 401, "{name} with {access_token} of {store_hash:?}");
+            assert_eq!(answer.status, 401, "{name} with {access_token} of {store_hash}");
             answer.is_invalid_token();
         }
     }
@@ -108,6 +125,49 @@ async fn credentials_that_are_no_good_account_of_the_store_all_read_the_same() {
     }
     assert_eq!(stack.get("/backend/tokens").account(&account).send().await.status, 200);
     assert_eq!(stack.total_count().await, 1);
+}
+
+#[tokio::test]
+async fn an_access_token_without_a_store_says_what_is_missing() {
+    let stack = TestStack::start().await;
+    let public = TestStack::start_public().await;
+    let missing = "X-Store-Hash is missing: it must name the store of the X-Auth-Token.";
+    for stack in [&stack, &public] {
+        let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+        for (_, call) in calls(stack) {
+            for call in [call.clone(), call.clone().header("X-Store-Hash", " "), call.token(&stack.demo_token)] {
+                call.header("X-Auth-Token", &account).send().await.is_error(401, missing, missing);
+            }
+        }
+    }
+    let good = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    stack.get("/backend/tokens").token("x").header("X-Auth-Token", &good).send().await.is_invalid_token();
+}
+
+#[tokio::test]
+async fn a_store_hash_alone_must_be_that_of_the_request() {
+    let public = TestStack::start_public().await;
+    let exchange = public.exchange(&platform_jwt(&current_customer(NOW)));
+    let create = public.post("/auth/backend", &admin_login("n"));
+    for call in [&exchange, &public.post("/auth/customers", &buyer_login()), &create] {
+        for other in [demo::OTHER_STORE, "DEMOSTORE", "nostore", &"x".repeat(3000)] {
+            let answer = call.clone().header("X-Store-Hash", other).send().await;
+            answer.is_error(403, "Forbidden", OTHER_STORE);
+        }
+        for own in [demo::STORE, " "] {
+            assert_eq!(call.clone().header("X-Store-Hash", own).send().await.status, 200, "{own}");
+        }
+    }
+    assert_eq!(public.total_count().await, 3);
+    // Whoever may not create a token learns nothing, and no attempt is counted.
+    let wrong = public.post("/auth/backend", &with(admin_login("n"), "password", "wrong"));
+    for _ in 0..11 {
+        let answer = wrong.clone().header("X-Store-Hash", demo::OTHER_STORE).send().await;
+        answer.is_error(403, "Forbidden", OTHER_STORE);
+    }
+    assert_eq!(create.send().await.status, 200);
+    let jwt_of_stranger = public.exchange("x").header("X-Store-Hash", demo::OTHER_STORE).send().await;
+    jwt_of_stranger.is_error(401, "Invalid jwtToken.", "Invalid jwtToken.");
 }
 
 #[tokio::test]
@@ -258,7 +318,6 @@ async fn where_no_credentials_are_needed_those_that_are_sent_must_be_good() {
         is_too_narrow(&call.clone().account(&read).send().await);
         call.clone().account(&revoked).send().await.is_invalid_token();
         call.clone().account("x").send().await.is_invalid_token();
-        call.header("X-Auth-Token", &modify).send().await.is_invalid_token();
     }
 }
 
@@ -307,8 +366,7 @@ async fn the_store_of_the_account_decides() {
     for call in [stack.exchange(&jwt), login] {
         assert_eq!(call.clone().account(&account).send().await.status, 200);
         let answer = call.header("X-Auth-Token", &other).header("X-Store-Hash", demo::OTHER_STORE).send().await;
-        let message = "The token belongs to another store than the one that the request names.";
-        answer.is_error(403, "Forbidden", message);
+        answer.is_error(403, "Forbidden", OTHER_STORE);
     }
     let issue = stack.post("/auth/customers/storefront", &json!({"customerId": 7}));
     let answer = issue.clone().header("X-Auth-Token", &other).header("X-Store-Hash", demo::OTHER_STORE).send().await;

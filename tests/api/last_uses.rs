@@ -106,7 +106,14 @@ async fn a_late_note_does_not_bring_a_deleted_token_back() {
     let stack = TestStack::start().await;
     let token = stack.create_token("mine").await;
     let iat = decode(&token).1["iat"].as_u64().unwrap();
-    let of = |id, iat, kid: &str| TokenIdentity { id, kid: kid.into(), iat };
+    let of = |id, iat, kid: &str| TokenIdentity {
+        id,
+        kid: kid.into(),
+        email: demo::ADMIN_EMAIL.into(),
+        iat,
+        nbf: None,
+        exp: None,
+    };
     assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
     for identity in [of(2, iat, "demo"), of(77, iat, "demo"), of(1, iat, "demo"), of(1, 1_704_067_200, "other")] {
         stack.tokens().note_use(demo::STORE, &identity, NOW + INTERVAL).await.unwrap();

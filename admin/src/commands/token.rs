@@ -155,19 +155,19 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
         last_used_at: None,
     };
     let mut details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
-    let maker = services.directory.backend_user_check(store, &user)?;
+    let maker = services.directory.token_maker_check(store, &user)?;
     let counter = services.tokens.counter(store).await?;
     let max = services.configuration.max_tokens_per_store;
-    let created = match services.tokens.create(store, counter, max, &maker, record).await {
+    let created = match services.tokens.create(store, counter, max, now, &maker, record).await {
         Ok(Creation::Created(token)) => Ok(token),
-        Ok(Creation::MakerChanged) => Err(Failure::new(
+        Ok(Creation::MakerChanged(_)) => Err(Failure::new(
             Kind::Conflict,
             format!("The backend user {email} was changed meanwhile. Run the same command again."),
         )),
         Ok(Creation::Full) => Err(Failure::new(
             Kind::Refused,
             format!(
-                "The store already has {max} tokens, which is as many as it may have. Delete one that is no longer used."
+                "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no longer used."
             ),
         )),
         Err(fault) => Err(fault.into()),

@@ -4,6 +4,7 @@ use lambda_http::Request;
 use secrecy::SecretString;
 use serde_json::json;
 use shared::{
+    auth::credentials,
     http::{
         envelope::Success,
         error::Error,
@@ -14,6 +15,8 @@ use shared::{
     lambda::Endpoint,
     services::Services,
     tables::{
+        directory::BackendUser,
+        items::from_item,
         login_attempts::Reservation,
         tokens::{Creation, EventChannel, TokenRecord},
     },
@@ -37,6 +40,7 @@ impl Endpoint for CreateBackendToken {
         let Services { configuration, clock, keyring, tokens, directory, backend_user_attempts, passwords, .. } =
             services;
         let body = read(request)?;
+        credentials::check_named_store(request.headers(), &body.store_hash)?;
         let now = clock.now();
 
         let (reservation, user, counter) = tokio::join!(
@@ -59,7 +63,7 @@ impl Endpoint for CreateBackendToken {
             if !user.role.may_create_tokens() {
                 return Err(Error::RoleForbidden);
             }
-            let maker = directory.backend_user_check(&body.store_hash, &user)?;
+            let maker = directory.token_maker_check(&body.store_hash, &user)?;
             let keyring = keyring.get().await?;
             let key = keyring.signing_key(now);
             let record = |id| TokenRecord {
@@ -74,9 +78,14 @@ impl Endpoint for CreateBackendToken {
                 last_used_at: None,
             };
             let max = configuration.max_tokens_per_store;
-            match tokens.create(&body.store_hash, counter, max, &maker, record).await? {
+            match tokens.create(&body.store_hash, counter, max, now, &maker, record).await? {
                 Creation::Created(token) => Ok(jwt::sign(&token.claims(&body.store_hash), key)),
-                Creation::MakerChanged => Err(Error::IncorrectCredentials),
+                Creation::MakerChanged(item) => {
+                    let present = item.map(from_item::<BackendUser>).transpose()?;
+                    let present =
+                        present.filter(|present| present.active && present.password_hash == user.password_hash);
+                    Err(present.map_or(Error::IncorrectCredentials, |_| Error::RoleForbidden))
+                }
                 Creation::Full => Err(Error::TooManyTokens { max }),
             }
         };

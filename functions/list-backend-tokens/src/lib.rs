@@ -3,6 +3,7 @@
 use lambda_http::Request;
 use serde_json::{Value, json};
 use shared::{
+    auth::caller::Caller,
     http::{
         envelope::{Pagination, Success},
         error::Error,
@@ -37,7 +38,7 @@ impl Endpoint for ListBackendTokens {
         let page = tokens.page(caller.store_hash(), &counts, offset, limit).await?;
 
         let keyring = keyring.with_keys(page.iter().map(|token| token.kid.as_str())).await?;
-        let data = page.iter().map(|token| entry(token, caller.store_hash(), &keyring)).collect();
+        let data = page.iter().map(|token| entry(token, &caller, &keyring)).collect();
         let pagination = Pagination { total_count: total(&counts), offset, limit };
         Ok(Success::new(Value::Array(data)).with_pagination(pagination))
     }
@@ -57,9 +58,12 @@ fn read(request: &Request) -> Result<(u64, u64), Error> {
     Ok((limit, offset))
 }
 
-fn entry(token: &TokenRecord, store_hash: &str, keyring: &Keyring) -> Value {
-    // A token whose key an operator has retired is good for nothing; it is listed so that it can be deleted.
-    let signed = keyring.key(&token.kid).map_or_else(String::new, |key| jwt::sign(&token.claims(store_hash), key));
+fn entry(token: &TokenRecord, caller: &Caller, keyring: &Keyring) -> Value {
+    let store_hash = caller.store_hash();
+    // A token whose key an operator has retired is good for nothing; it is listed so that it can be deleted. A token may do
+    // everything, so who may only read must not be given one.
+    let key = keyring.key(&token.kid).filter(|_| caller.may(Scope::Modify));
+    let signed = key.map_or_else(String::new, |key| jwt::sign(&token.claims(store_hash), key));
     json!({
         "id": token.id,
         "name": token.name,

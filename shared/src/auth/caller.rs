@@ -3,7 +3,7 @@
 use crate::{
     auth::{
         Auth, access_token,
-        credentials::{Credential, Shown},
+        credentials::{Credential, Shown, check_named_store},
         denial::{DELETED, Denial},
     },
     configuration::StorefrontAccess,
@@ -33,6 +33,7 @@ pub struct UnconfirmedCaller<'a> {
 pub struct StorefrontCaller<'a> {
     /// None where no credentials were shown.
     shown: Option<UnconfirmedCaller<'a>>,
+    headers: &'a HeaderMap,
 }
 
 /// Whoever calls such an endpoint for a store that the request names.
@@ -46,6 +47,8 @@ pub struct StoreCaller<'a> {
 #[derive(Debug)]
 pub struct Caller {
     store_hash: String,
+    /// What all of the credentials allow; none where none were needed.
+    scope: Option<Scope>,
 }
 
 impl Caller {
@@ -53,6 +56,12 @@ impl Caller {
     #[must_use]
     pub fn store_hash(&self) -> &str {
         &self.store_hash
+    }
+
+    /// Whether the caller's credentials allow this, which may be more than the endpoint needs.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scope.is_some_and(|own| own.allows(scope))
     }
 }
 
@@ -84,12 +93,12 @@ impl Auth {
     ///
     /// # Errors
     /// As [`Auth::caller`].
-    pub async fn storefront_caller(&self, headers: &HeaderMap) -> Result<StorefrontCaller<'_>, Denial> {
+    pub async fn storefront_caller<'a>(&'a self, headers: &'a HeaderMap) -> Result<StorefrontCaller<'a>, Denial> {
         let shown = self.shown_by(headers, Scope::Modify).await?;
         if shown.is_none() && self.storefront_access == StorefrontAccess::AuthToken {
             return Err(Denial::NoCredentials);
         }
-        Ok(StorefrontCaller { shown })
+        Ok(StorefrontCaller { shown, headers })
     }
 
     /// Whoever shows credentials, none if there are none: a server-to-server token, an access token with its store, or both, as
@@ -103,7 +112,7 @@ impl Auth {
             credentials.push(Credential::Token(token.identity));
         }
         if let Some(access_token) = access_token {
-            if !named.as_ref().is_some_and(|named| is_store_hash(named)) {
+            if !is_store_hash(named.as_ref().ok_or(Denial::NoStoreHash)?) {
                 return Err(Denial::Invalid("X-Store-Hash names no store"));
             }
             let sha256 = access_token::sha256(&access_token).ok_or(Denial::Invalid("not an access token"))?;
@@ -121,14 +130,13 @@ impl Auth {
         Ok(Some(UnconfirmedCaller { auth: self, credentials, store_hash, needs }))
     }
 
-    async fn confirm_credential(&self, store_hash: &str, credential: &Credential, needs: Scope) -> Result<(), Denial> {
+    /// What a credential allows, if it is good.
+    async fn scope_of(&self, store_hash: &str, credential: &Credential) -> Result<Scope, Denial> {
         match credential {
-            Credential::Token(identity) => self.record_of(store_hash, identity).await.map(drop),
-            Credential::ApiAccount { sha256 } => match self.directory.api_account(store_hash, sha256).await? {
-                Some(account) if account.scope.allows(needs) => Ok(()),
-                Some(_) => Err(Denial::ScopeTooNarrow),
-                None => Err(DELETED),
-            },
+            Credential::Token(identity) => self.record_of(store_hash, identity).await.map(|_| Scope::Modify),
+            Credential::ApiAccount { sha256 } => {
+                self.directory.api_account(store_hash, sha256).await?.map(|account| account.scope).ok_or(DELETED)
+            }
         }
     }
 }
@@ -142,7 +150,7 @@ impl UnconfirmedCaller<'_> {
     pub async fn confirm_beside<T>(self, work: impl AsyncFnOnce(&str) -> T) -> Result<(Caller, T), Refused<T>> {
         let (confirmed, beside) = tokio::join!(self.confirm(), work(&self.store_hash));
         match confirmed {
-            Ok(()) => Ok((Caller { store_hash: self.store_hash }, beside)),
+            Ok(scope) => Ok((Caller { store_hash: self.store_hash, scope: Some(scope) }, beside)),
             Err(denial) => Err(Refused { denial, beside }),
         }
     }
@@ -184,14 +192,16 @@ impl UnconfirmedCaller<'_> {
         }
     }
 
-    async fn confirm(&self) -> Result<(), Denial> {
-        let checks = self
-            .credentials
-            .iter()
-            .map(|credential| self.auth.confirm_credential(&self.store_hash, credential, self.needs));
-        join_all(checks).await.into_iter().collect::<Result<(), Denial>>()?;
+    /// What all of the credentials allow.
+    async fn confirm(&self) -> Result<Scope, Denial> {
+        let scopes = self.credentials.iter().map(|credential| self.auth.scope_of(&self.store_hash, credential));
+        let scopes = join_all(scopes).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let scope = scopes.into_iter().min().ok_or(Denial::NoCredentials)?;
+        if !scope.allows(self.needs) {
+            return Err(Denial::ScopeTooNarrow);
+        }
         self.note_use();
-        Ok(())
+        Ok(scope)
     }
 
     /// In a transaction, that the credential is good.
@@ -225,8 +235,8 @@ impl<'a> StorefrontCaller<'a> {
         }
     }
 
-    /// The caller of a request that names this store. Where no credentials were shown that is anyone; others must be of the
-    /// store.
+    /// The caller of a request that names this store. Where no credentials were shown that is anyone whose headers do not name
+    /// another; others must be of the store.
     ///
     /// # Errors
     /// [`Error::OtherStore`] for good credentials of another, or as [`UnconfirmedCaller::confirm_beside`].
@@ -237,6 +247,7 @@ impl<'a> StorefrontCaller<'a> {
             caller.confirm().await?;
             return Err(Error::OtherStore);
         }
+        check_named_store(self.headers, store_hash)?;
         Ok(StoreCaller { shown: self.shown, store_hash: store_hash.into() })
     }
 }
@@ -251,6 +262,6 @@ impl StoreCaller<'_> {
             return caller.confirm_beside(work).await;
         }
         let beside = work(&self.store_hash).await;
-        Ok((Caller { store_hash: self.store_hash }, beside))
+        Ok((Caller { store_hash: self.store_hash, scope: None }, beside))
     }
 }

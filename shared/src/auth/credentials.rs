@@ -1,6 +1,6 @@
 //! What a request shows to say who is calling.
 
-use crate::{auth::denial::Denial, tables::tokens::TokenIdentity};
+use crate::{auth::denial::Denial, http::error::Error, tables::tokens::TokenIdentity};
 use lambda_http::http::HeaderMap;
 use std::borrow::Cow;
 
@@ -30,13 +30,24 @@ pub fn check_repeated(headers: &HeaderMap) -> Result<(), Denial> {
     Ok(())
 }
 
+/// Refuses a request that names a store and, in its headers, another.
+///
+/// # Errors
+/// [`Error::OtherStore`].
+pub fn check_named_store(headers: &HeaderMap, store_hash: &str) -> Result<(), Error> {
+    match Shown::in_headers(headers).store_hash {
+        Some(named) if named != store_hash => Err(Error::OtherStore),
+        _ => Ok(()),
+    }
+}
+
 /// What the headers hold, as it was sent; nothing where a header is missing or blank. Cannot be printed.
 pub struct Shown<'a> {
     /// `authToken`: a server-to-server token.
     pub server_token: Option<Cow<'a, str>>,
     /// `X-Auth-Token`: an access token of an API account.
     pub access_token: Option<Cow<'a, str>>,
-    /// `X-Store-Hash`: the store of the access token.
+    /// `X-Store-Hash`: the store of the access token, or that of the request.
     pub store_hash: Option<Cow<'a, str>>,
 }
 

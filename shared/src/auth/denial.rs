@@ -7,6 +7,8 @@ use crate::{fault::Fault, http::error::Error};
 pub enum Denial {
     /// There are none where some are needed.
     NoCredentials,
+    /// There is an access token, and nothing says of which store.
+    NoStoreHash,
     /// They are not good, for this reason.
     Invalid(&'static str),
     /// They are good, but not for this.
@@ -28,6 +30,7 @@ impl From<Denial> for Error {
     fn from(denial: Denial) -> Self {
         match denial {
             Denial::NoCredentials => Self::NoCredentials,
+            Denial::NoStoreHash => Self::NoStoreHash,
             Denial::Invalid(reason) => Self::InvalidToken(reason),
             Denial::ScopeTooNarrow => Self::ScopeTooNarrow,
             Denial::Fault(fault) => fault.into(),

@@ -5,7 +5,8 @@ use crate::{
         Auth,
         denial::{DELETED, Denial},
     },
-    keys::jwt,
+    http::fields::is_store_hash,
+    keys::{claims::ServerClaims, jwt},
     tables::tokens::{TokenIdentity, TokenRecord},
 };
 
@@ -27,13 +28,13 @@ impl Auth {
         let kid = jwt::kid(token).map_err(Denial::Invalid)?;
         let keyring = self.keyring.with_keys([kid.as_str()].into_iter()).await?;
         let claims = jwt::verify_server_token(token, &kid, &keyring, self.clock.now()).map_err(Denial::Invalid)?;
-        match claims.jti.parse::<u64>() {
-            Ok(id) if id.to_string() == claims.jti => {
-                let identity = TokenIdentity { id, kid, iat: claims.iat };
-                Ok(ServerToken { store_hash: claims.store_hash, identity })
-            }
-            _ => Err(Denial::Invalid("jti is not an id")),
+        if !is_store_hash(&claims.store_hash) {
+            return Err(Denial::Invalid("store_hash is no store"));
         }
+        let id = claims.jti.parse().ok().filter(|id: &u64| id.to_string() == claims.jti);
+        let id = id.ok_or(Denial::Invalid("jti is not an id"))?;
+        let ServerClaims { store_hash, email, iat, nbf, exp, .. } = claims;
+        Ok(ServerToken { store_hash, identity: TokenIdentity { id, kid, email, iat, nbf, exp } })
     }
 
     /// The record of a token, if it has not been deleted.

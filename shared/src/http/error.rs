@@ -27,14 +27,17 @@ pub enum Error {
     /// No token where one is needed.
     #[error("Invalid token header. No credentials provided.")]
     NoCredentials,
+    /// An access token, and nothing that says of which store.
+    #[error("X-Store-Hash is missing: it must name the store of the X-Auth-Token.")]
+    NoStoreHash,
     /// A token that is not accepted, and why.
     #[error("Invalid token.")]
     InvalidToken(&'static str),
     /// A current-customer JWT that is not accepted, and why.
     #[error("Invalid jwtToken.")]
     InvalidJwtToken(&'static str),
-    /// A valid token of one store in a request that names another.
-    #[error("The token belongs to another store than the one that the request names.")]
+    /// A valid token of one store, or its name in the headers, with a request that names another.
+    #[error("The request is for another store than its token or its X-Store-Hash.")]
     OtherStore,
     /// The credentials are good, but not for this.
     #[error("The API account may only list tokens: its scope is read, and this needs modify.")]
@@ -63,8 +66,10 @@ pub enum Error {
         /// Seconds until the next attempt is let through.
         retry_after: u64,
     },
-    /// The store has as many tokens as it may have.
-    #[error("The store already has {max} tokens, which is as many as it may have. Delete one that is no longer used.")]
+    /// The store has as many tokens that have not ended as it may have.
+    #[error(
+        "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no longer used."
+    )]
     TooManyTokens {
         /// The deployment's limit.
         max: u64,
@@ -96,7 +101,7 @@ impl Error {
             Self::BadRequest(_) => (400, "Bad Request"),
             Self::IncorrectCredentials | Self::RoleForbidden => (400, "API logic error"),
             Self::CustomerAuthFailed => (400, "Calling BC API failed"),
-            Self::NoCredentials | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
+            Self::NoCredentials | Self::NoStoreHash | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
                 return (401, self.to_string().into());
             }
             Self::OtherStore | Self::ScopeTooNarrow => (403, "Forbidden"),

@@ -4,7 +4,7 @@
 //! names, and the claims are required by their types, because the library lets a missing `aud` pass.
 
 use crate::keys::{
-    claims::{SERVER, STOREFRONT, ServerClaims, StorefrontTokenClaims},
+    claims::{DB, SERVER, STOREFRONT, ServerClaims, StorefrontTokenClaims},
     keyring::{Key, Keyring},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, errors::ErrorKind};
@@ -48,6 +48,9 @@ pub fn verify_server_token(token: &str, kid: &str, keyring: &Keyring, now: u64) 
     let claims: ServerClaims = signed_claims(token, kid, keyring)?;
     if claims.aud != SERVER {
         return Err("not a server-to-server token");
+    }
+    if claims.db != DB {
+        return Err("another db than default");
     }
     check_times(claims.iat, claims.nbf, claims.exp, now)?;
     Ok(claims)

@@ -19,6 +19,14 @@ pub fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+/// A Rust value as an attribute.
+///
+/// # Errors
+/// If the value is not plain data.
+pub fn attribute<T: Serialize>(value: &T) -> Result<AttributeValue, Fault> {
+    serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(value).map_err(|error| Fault::of_ours("attribute", error))
+}
+
 /// The key of an item of a store.
 #[must_use]
 pub fn key(store_hash: &str, sk: String) -> Item {

@@ -9,7 +9,7 @@ use shared::tables::{
     tokens::{Counter, Creation},
 };
 use std::collections::BTreeSet;
-use tests::{NOW, PASSWORD, Setup, TestStack, admin_login, backend_login, decode, with};
+use tests::{NOW, PASSWORD, Setup, TestStack, admin_login, backend_login, decode, eventually, with};
 
 #[tokio::test]
 async fn creates_a_token_that_carries_the_platforms_claims() {
@@ -199,6 +199,60 @@ async fn the_quota_holds_against_parallel_creates_and_a_delete_makes_room() {
     assert_eq!(stack.post("/auth/backend", &admin_login("n")).send().await.status, 507);
     let other_store = stack.other_store_token().await;
     assert_eq!(stack.list(&other_store, "").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_have_ended_take_no_room() {
+    let mut setup = Setup::default();
+    setup.configuration.max_tokens_per_store = 4;
+    let stack = TestStack::start_with(setup).await;
+    let until = |end: u64| stack.post("/auth/backend", &with(admin_login("n"), "endAt", end));
+    for _ in 0..3 {
+        assert_eq!(until(NOW + 60).send().await.status, 200);
+    }
+    assert_eq!(until(NOW + 60).send().await.status, 507);
+    stack.clock.advance(59);
+    assert_eq!(until(NOW + 120).send().await.status, 507);
+    stack.clock.advance(1);
+    let answers = join_all((0..9).map(|_| until(NOW + 120).send())).await;
+    let full = answers.iter().find(|answer| answer.status != 200).unwrap();
+    full.is_error(
+        507,
+        "Insufficient Storage",
+        "The store already has 4 tokens that have not ended, which is as many as it may have. Delete one that is no longer used.",
+    );
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 3);
+    // One that has ended before it was made takes none either.
+    stack.clock.advance(120);
+    for _ in 0..6 {
+        assert_eq!(until(NOW + 100).send().await.status, 200);
+    }
+    for _ in 0..3 {
+        assert_eq!(stack.post("/auth/backend", &admin_login("n")).send().await.status, 200);
+    }
+    assert_eq!(stack.post("/auth/backend", &admin_login("n")).send().await.status, 507);
+    assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
+    assert_eq!(stack.post("/auth/backend", &admin_login("n")).send().await.status, 507, "what was deleted had ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demotion_holds_against_creates_that_are_under_way() {
+    let stack = TestStack::start().await;
+    let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
+    let demoted = BackendUser { role: Role::Other("sales_rep".into()), ..admin };
+    let creates = join_all((0..30).map(|_| stack.post("/auth/backend", &admin_login("n")).send()));
+    let demotion = async {
+        // Some are at their hashes then, and one has perhaps been written.
+        eventually(async || stack.total_count().await > 1).await;
+        stack.accounts().put_user(demo::STORE, &demoted).await.unwrap();
+        stack.total_count().await
+    };
+    let (answers, count) = tokio::join!(creates, demotion);
+    for answer in answers.iter().filter(|answer| ![200, 429, 503].contains(&answer.status)) {
+        answer.is_error(400, "API logic error", "role forbidden");
+    }
+    assert_eq!(stack.total_count().await, count, "no token is written after the demotion");
+    assert!(answers.iter().any(|answer| answer.status == 400), "none was under way");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -404,19 +458,21 @@ async fn a_user_who_is_shut_out_while_the_password_is_looked_at_gets_no_token() 
     let stack = TestStack::start().await;
     let tokens = stack.tokens();
     let user = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
-    let maker = stack.directory().backend_user_check(demo::STORE, &user).unwrap();
-    for changed in
-        [BackendUser { active: false, ..user.clone() }, BackendUser { password_hash: "another".into(), ..user.clone() }]
-    {
+    let maker = stack.directory().token_maker_check(demo::STORE, &user).unwrap();
+    for changed in [
+        BackendUser { active: false, ..user.clone() },
+        BackendUser { password_hash: "another".into(), ..user.clone() },
+        BackendUser { role: Role::Other("sales_rep".into()), ..user.clone() },
+    ] {
         stack.accounts().put_user(demo::STORE, &changed).await.unwrap();
         // The first counter is out of date, so that an id is reserved.
         for counter in [Counter::default(), tokens.counter(demo::STORE).await.unwrap()] {
-            let created = tokens.create(demo::STORE, counter, 1000, &maker, |id| record(id, "")).await.unwrap();
-            assert!(matches!(created, Creation::MakerChanged), "{created:?}");
+            let created = tokens.create(demo::STORE, counter, 1000, NOW, &maker, |id| record(id, "")).await.unwrap();
+            assert!(matches!(created, Creation::MakerChanged(Some(_))), "{created:?}");
         }
     }
     stack.accounts().put_user(demo::STORE, &user).await.unwrap();
-    let created = tokens.create(demo::STORE, Counter::default(), 1000, &maker, |id| record(id, "")).await.unwrap();
+    let created = tokens.create(demo::STORE, Counter::default(), 1000, NOW, &maker, |id| record(id, "")).await.unwrap();
     assert!(matches!(created, Creation::Created(_)), "{created:?}");
     assert_eq!(stack.total_count().await, 2);
 }

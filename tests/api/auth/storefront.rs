@@ -177,7 +177,7 @@ async fn needs_a_token_unless_the_deployment_is_public() {
     assert_eq!(public.exchange(&jwt).send().await.status, 200);
     assert_eq!(public.exchange(&jwt).token(&public.demo_token).send().await.status, 200);
     public.exchange(&jwt).token("x").send().await.is_invalid_token();
-    public.exchange(&jwt).header("X-Auth-Token", "x").send().await.is_invalid_token();
+    public.exchange(&jwt).account("x").send().await.is_invalid_token();
 }
 
 #[tokio::test]

@@ -27,11 +27,11 @@ pub fn record(id: u64, name: &str) -> TokenRecord {
 pub async fn fill(stack: &TestStack, count: u64) {
     let table = stack.tokens();
     let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
-    let maker = stack.directory().backend_user_check(demo::STORE, &admin).unwrap();
+    let maker = stack.directory().token_maker_check(demo::STORE, &admin).unwrap();
     for n in 0..count {
         let counter = table.counter(demo::STORE).await.unwrap();
         let new = |id| record(id, &format!("token {n}"));
-        let created = table.create(demo::STORE, counter, u64::MAX, &maker, new).await.unwrap();
+        let created = table.create(demo::STORE, counter, u64::MAX, NOW, &maker, new).await.unwrap();
         assert!(matches!(created, Creation::Created(_)), "{created:?}");
     }
 }

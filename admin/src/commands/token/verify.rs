@@ -152,7 +152,7 @@ async fn verify_storefront_token(tool: &Tool, token: &str, mut described: Value)
 fn problem(denial: Denial) -> Result<&'static str, Failure> {
     match denial {
         Denial::Invalid(problem) => Ok(problem),
-        Denial::NoCredentials | Denial::ScopeTooNarrow => Ok("it may not be used for this"),
+        Denial::NoCredentials | Denial::NoStoreHash | Denial::ScopeTooNarrow => Ok("it may not be used for this"),
         Denial::Fault(fault) => Err(fault.into()),
     }
 }

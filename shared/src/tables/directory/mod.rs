@@ -10,7 +10,7 @@ pub use records::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Scope,
 use crate::{
     fault::Fault,
     tables::{
-        items::{email_key, get, key, string},
+        items::{attribute, email_key, get, key, string},
         transactions::Part,
     },
 };
@@ -72,14 +72,21 @@ impl Directory {
         get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await
     }
 
-    /// In a transaction, that a backend user may still log in with the same password.
-    pub fn backend_user_check(&self, store_hash: &str, user: &BackendUser) -> Result<TransactWriteItem, Fault> {
+    /// In a transaction, that a backend user may still log in with the same password, and may create tokens.
+    pub fn token_maker_check(&self, store_hash: &str, user: &BackendUser) -> Result<TransactWriteItem, Fault> {
+        let [one_role, other_role] = Role::THAT_MAY_CREATE_TOKENS;
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(store_hash, user_key(&user.email))))
-            .condition_expression("active = :true AND password_hash = :password_hash")
+            .condition_expression(
+                "active = :true AND password_hash = :password_hash AND #role IN (:one_role, :other_role)",
+            )
+            .expression_attribute_names("#role", "role")
             .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":password_hash", string(&user.password_hash));
+            .expression_attribute_values(":password_hash", string(&user.password_hash))
+            .expression_attribute_values(":one_role", attribute(&one_role)?)
+            .expression_attribute_values(":other_role", attribute(&other_role)?)
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
         check.build().part()
     }
 

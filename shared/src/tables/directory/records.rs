@@ -26,10 +26,12 @@ pub enum Role {
 }
 
 impl Role {
-    /// Only store owners and administrators may create server-to-server tokens (published page, `POST /auth/backend`).
+    /// Only these may create server-to-server tokens (published page, `POST /auth/backend`).
+    pub(super) const THAT_MAY_CREATE_TOKENS: [Self; 2] = [Self::StoreOwner, Self::Administrator];
+
     #[must_use]
     pub fn may_create_tokens(&self) -> bool {
-        matches!(self, Self::StoreOwner | Self::Administrator)
+        Self::THAT_MAY_CREATE_TOKENS.contains(self)
     }
 }
 
@@ -99,8 +101,8 @@ pub struct CustomerLogin {
     pub password_hash: String,
 }
 
-/// What an API account may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an API account may do, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// List the server-to-server tokens.

@@ -83,7 +83,7 @@ impl TokenTable {
         let mut check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(store_hash, token_key(token.id))))
-            .condition_expression(TokenIdentity::CONDITION);
+            .condition_expression(token.condition());
         for (name, value) in token.values() {
             check = check.expression_attribute_values(name, value);
         }
@@ -97,25 +97,25 @@ impl TokenTable {
         wanted: &Wanted,
         itself: Option<&TokenIdentity>,
     ) -> Result<Vec<TransactWriteItem>, Fault> {
-        let mut condition = vec!["attribute_exists(pk)"];
+        let mut condition = vec!["attribute_exists(pk)".to_owned()];
         let mut delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(key(store_hash, token_key(wanted.id))))
             .return_values_on_condition_check_failure(OnFailure::AllOld);
         if let Some(name) = &wanted.name {
-            condition.push("#name = :name");
+            condition.push("#name = :name".into());
             delete =
                 delete.expression_attribute_names("#name", "name").expression_attribute_values(":name", string(name));
         }
         if let Some(email) = &wanted.email {
-            condition.push("email_key = :email_key");
+            condition.push("email_key = :email_key".into());
             delete = delete.expression_attribute_values(":email_key", string(email_key(email)));
         }
-        for (name, value) in itself.iter().flat_map(|itself| itself.values()) {
-            delete = delete.expression_attribute_values(name, value);
-        }
-        if itself.is_some() {
-            condition.push(TokenIdentity::CONDITION);
+        if let Some(itself) = itself {
+            condition.push(itself.condition());
+            for (name, value) in itself.values() {
+                delete = delete.expression_attribute_values(name, value);
+            }
         }
         let delete = delete.condition_expression(condition.join(" AND "));
         let one_less = Update::builder()

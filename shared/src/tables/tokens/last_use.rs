@@ -30,7 +30,7 @@ impl TokenTable {
     pub async fn note_use(&self, store_hash: &str, token: &TokenIdentity, now: u64) -> Result<(), Fault> {
         let mut noting = self
             .noting(key(store_hash, token_key(token.id)), now)
-            .condition_expression(format!("{} AND {NOT_LATELY}", TokenIdentity::CONDITION));
+            .condition_expression(format!("{} AND {NOT_LATELY}", token.condition()));
         for (name, value) in token.values() {
             noting = noting.expression_attribute_values(name, value);
         }

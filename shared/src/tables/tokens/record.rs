@@ -58,32 +58,56 @@ impl TokenRecord {
             exp: self.exp,
         }
     }
+
+    /// What its token must be.
+    #[must_use]
+    pub fn identity(&self) -> TokenIdentity {
+        let Self { id, kid, email, iat, nbf, exp, .. } = self;
+        TokenIdentity { id: *id, kid: kid.clone(), email: email.clone(), iat: *iat, nbf: *nbf, exp: *exp }
+    }
 }
 
-/// By what a token and its record know each other. Key and time of issue are compared beside the id, in case a store was made
-/// anew and counts from 1 again, or somebody signed with a key that has leaked.
+/// By what a token and its record know each other: the key and all claims. A signature alone proves little: a store may have
+/// been made anew and count from 1 again, and somebody may sign with a key that has leaked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenIdentity {
     pub id: u64,
     /// Id of the key that it is signed with.
     pub kid: String,
+    pub email: String,
     /// When it was issued, in Unix seconds.
     pub iat: u64,
+    /// Before when it is not valid, in Unix seconds.
+    pub nbf: Option<u64>,
+    /// From when it is not valid any more, in Unix seconds.
+    pub exp: Option<u64>,
 }
 
 impl TokenIdentity {
     /// Holds in DynamoDB for the record of this token.
-    pub(super) const CONDITION: &'static str = "iat = :iat AND kid = :kid";
+    pub(super) fn condition(&self) -> String {
+        let time = |name, value: Option<u64>| match value {
+            Some(_) => format!("{name} = :{name}"),
+            None => format!("attribute_not_exists({name})"),
+        };
+        format!(
+            "kid = :kid AND email = :email AND iat = :iat AND {} AND {}",
+            time("nbf", self.nbf),
+            time("exp", self.exp)
+        )
+    }
 
-    /// What [`TokenIdentity::CONDITION`] compares with.
-    pub(super) fn values(&self) -> [(&'static str, AttributeValue); 2] {
-        [(":iat", number(self.iat)), (":kid", string(&self.kid))]
+    /// What [`TokenIdentity::condition`] compares with.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&'static str, AttributeValue)> {
+        let times = [(":iat", Some(self.iat)), (":nbf", self.nbf), (":exp", self.exp)];
+        let times = times.into_iter().filter_map(|(name, time)| Some((name, number(time?))));
+        [(":kid", string(&self.kid)), (":email", string(&self.email))].into_iter().chain(times)
     }
 
     /// Whether this is the record of this token.
     #[must_use]
     pub fn is_of(&self, record: &TokenRecord) -> bool {
-        (self.id, &self.kid, self.iat) == (record.id, &record.kid, record.iat)
+        *self == record.identity()
     }
 
     /// Whether this is the item of this token.
