@@ -5,7 +5,7 @@ use aws_config::SdkConfig;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
@@ -29,7 +29,7 @@ use shared::{
     lambda::{Endpoint, answer},
     services::Services,
 };
-use std::{error::Error as StdError, io, sync::Arc};
+use std::{error::Error as StdError, io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
 
 /// Name of the API's stage, the first part of every path.
@@ -179,6 +179,7 @@ fn event(parts: &Parts, body: &[u8], request_id: &str) -> String {
     let resource = path.strip_prefix(STAGE).unwrap_or(path);
     let (headers, multi_value_headers) = header_maps(&parts.headers);
     let (query, multi_value_query) = query_maps(&parts.uri);
+    let source_ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let text = str::from_utf8(body);
     json!({
         "resource": resource,
@@ -197,7 +198,7 @@ fn event(parts: &Parts, body: &[u8], request_id: &str) -> String {
             "stage": "api",
             "protocol": "HTTP/1.1",
             "requestId": request_id,
-            "identity": {"sourceIp": "127.0.0.1"},
+            "identity": {"sourceIp": source_ip},
         },
         "body": match text {
             Ok("") => Value::Null,

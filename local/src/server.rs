@@ -66,13 +66,14 @@ pub async fn bind_to(address: SocketAddr, option: &'static str) -> Result<TcpLis
 }
 
 impl Server {
-    /// Serves the router.
+    /// Serves the router, which is told who calls.
     ///
     /// # Errors
     /// If the listener has no address.
     pub fn start(listener: TcpListener, router: Router) -> io::Result<Self> {
         Self::spawn(listener, |listener, stopped| async move {
-            let serving = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            let serving = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
             serving.unwrap_or_else(|error| tracing::error!(%error, "server failed"));
         })
     }

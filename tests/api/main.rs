@@ -17,6 +17,7 @@ mod every_endpoint;
 mod faults;
 mod last_uses;
 mod log;
+mod login_attempts;
 mod openapi;
 mod published_page;
 mod readme;

@@ -9,7 +9,7 @@ use shared::{
         envelope::Success,
         error::Error,
         fields::{MAX_NAME, email, password, store_hash, text},
-        request::body_fields,
+        request::{body_fields, caller_address},
     },
     keys::jwt,
     lambda::Endpoint,
@@ -41,16 +41,18 @@ impl Endpoint for CreateBackendToken {
             services;
         let body = read(request)?;
         credentials::check_named_store(request.headers(), &body.store_hash)?;
+        let address = caller_address(request);
         let now = clock.now();
 
         let (reservation, user, counter) = tokio::join!(
-            backend_user_attempts.reserve(&body.store_hash, &body.email, clock),
+            backend_user_attempts.reserve(&body.store_hash, &body.email, &address, clock),
             directory.backend_user(&body.store_hash, &body.email),
             tokens.counter(&body.store_hash),
         );
-        if let Reservation::Full { retry_after } = reservation? {
-            return Err(Error::TooManyFailedLogins { retry_after });
-        }
+        let attempt = match reservation? {
+            Reservation::Counted(attempt) => attempt,
+            Reservation::Full { retry_after } => return Err(Error::TooManyFailedLogins { retry_after }),
+        };
         let (user, counter) = (user?, counter?);
 
         let password_hash = user.as_ref().map(|user| user.password_hash.as_str());
@@ -89,7 +91,7 @@ impl Endpoint for CreateBackendToken {
                 Creation::Full => Err(Error::TooManyTokens { max }),
             }
         };
-        let (token, ()) = tokio::join!(create, backend_user_attempts.clear(&body.store_hash, &body.email));
+        let (token, ()) = tokio::join!(create, attempt.succeeded(now));
         Ok(Success::new(json!([{"name": body.name, "token": token?}])))
     }
 }

@@ -38,6 +38,8 @@ fn malformed_events() -> Vec<(Value, u16)> {
         (changed("multiValueHeaders", json!({"content-type": ["text/plain"]})), 415),
         (changed("requestContext", Value::Null), 200),
         (changed("requestContext", json!({"requestId": null, "authorizer": {"claims": 7}})), 200),
+        (changed("requestContext", json!({"identity": 7})), 200),
+        (changed("requestContext", json!({"identity": {"sourceIp": {"a": []}, "cognitoIdentityId": 7}})), 200),
         (changed("requestContext", json!(7)), 400),
         (changed("headers", json!([])), 400),
         (changed("body", json!({})), 400),

@@ -9,7 +9,7 @@ use shared::{
         envelope::Success,
         error::Error,
         fields::{MAX_NAME, email, password, positive_integer, store_hash, text},
-        request::body_fields,
+        request::{body_fields, caller_address},
     },
     keys::{
         claims::{CustomerLoginClaims, DB, STOREFRONT},
@@ -45,22 +45,24 @@ impl Endpoint for LoginCustomer {
         let body = caller.confirm_before_refusing(read(request, now)).await?;
 
         let caller = caller.of_store(&body.store_hash).await?;
+        let address = caller_address(request);
         let login = async |store_hash: &str| {
             tokio::join!(
-                customer_attempts.reserve(store_hash, &body.email, clock),
+                customer_attempts.reserve(store_hash, &body.email, &address, clock),
                 directory.customer_login(store_hash, &body.email),
             )
         };
         let (caller, (reservation, login)) = match caller.confirm_beside(login).await {
-            Err(Refused { denial, beside: (Ok(Reservation::Counted), _) }) => {
-                customer_attempts.take_back(&body.store_hash, &body.email).await;
+            Err(Refused { denial, beside: (Ok(Reservation::Counted(attempt)), _) }) => {
+                attempt.take_back(now).await;
                 return Err(denial.into());
             }
             confirmed => confirmed?,
         };
-        if let Reservation::Full { retry_after } = reservation? {
-            return Err(Error::TooManyFailedLogins { retry_after });
-        }
+        let attempt = match reservation? {
+            Reservation::Counted(attempt) => attempt,
+            Reservation::Full { retry_after } => return Err(Error::TooManyFailedLogins { retry_after }),
+        };
         let login = login?;
 
         let password_hash = login.as_ref().map(|login| login.password_hash.as_str());
@@ -69,7 +71,7 @@ impl Endpoint for LoginCustomer {
             .map(|login| login.customer)
             .filter(|customer| password_matches && customer.may_use(body.channel_id))
             .ok_or(Error::CustomerAuthFailed)?;
-        customer_attempts.clear(&body.store_hash, &body.email).await;
+        attempt.succeeded(now).await;
 
         let claims = CustomerLoginClaims {
             email: &customer.email,

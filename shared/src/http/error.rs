@@ -60,8 +60,8 @@ pub enum Error {
     /// Fields or query parameters that are missing, mistyped or out of range.
     #[error("{0}")]
     InvalidFields(FieldErrors),
-    /// The store and e-mail have failed to log in too often.
-    #[error("Too many failed logins. Try again in {retry_after} seconds.")]
+    /// The store and e-mail have failed to log in too often, from the caller's address or from everywhere.
+    #[error("Too many failed logins. Try again in {}.", seconds(*retry_after))]
     TooManyFailedLogins {
         /// Seconds until the next attempt is let through.
         retry_after: u64,
@@ -83,6 +83,10 @@ pub enum Error {
     /// The database or the secret store did not answer in time, and the cause.
     #[error("The service is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds.")]
     Unavailable(String),
+}
+
+fn seconds(count: u64) -> String {
+    if count == 1 { "1 second".into() } else { format!("{count} seconds") }
 }
 
 /// The one place where a fault becomes an answer.

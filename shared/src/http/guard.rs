@@ -10,6 +10,8 @@
 //! - panic on a body that is not the base64 it says, `Body::from_maybe_encoded` (here [`Refusal::Base64`]);
 //! - panic on a `Host`, an `X-Forwarded-Proto` or a domain name that makes no URL, and on a path that makes none without them.
 //!   Nothing here reads the URL, so they are left out;
+//! - refuse an event whose `requestContext.identity` is mistyped. Here only its `sourceIp` is read, and left out if it is no
+//!   address;
 //! - panic on an empty list in `multiValueQueryStringParameters`, `QueryMapIter::next`. It is no parameter;
 //! - panic on a query that makes a URI of over 65,534 bytes, more than API Gateway lets through (here [`Refusal::Event`]);
 //! - refuse an event without `requestContext.httpMethod`, or with a method that is none. Here it is called `UNKNOWN`: so an event
@@ -23,9 +25,9 @@ use lambda_http::{
     http::{HeaderName, Method, header},
     lambda_runtime::LambdaInvocation,
 };
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
 /// Most headers. API Gateway takes 10,240 bytes for all of them; HTTP libraries stop at 24,576.
 const MAX_HEADERS: usize = 10_000;
@@ -103,14 +105,14 @@ fn refused(refusal: Refusal) -> Value {
 ///
 /// Source: API Gateway developer guide, "Input format of a Lambda function for proxy integration".
 fn sound_event(members: &Members<'_>) -> Option<Value> {
-    let context: Members<'_> = match members.get("requestContext") {
-        Some(context) => serde_json::from_str::<Option<_>>(context.get()).ok()?.unwrap_or_default(),
-        None => HashMap::new(),
-    };
+    let context: Members<'_> = member(members, "requestContext")?;
     let method: String = member(members, "httpMethod")?;
     let method = Method::from_bytes(method.as_bytes()).map_or("UNKNOWN".to_owned(), |method| method.to_string());
     let resource: String = member(members, "resource")?;
     let request_id: String = member(&context, "requestId")?;
+    let identity: Members<'_> = member(&context, "identity").unwrap_or_default();
+    // An address of another form is none; whoever counts callers takes those without one together.
+    let source_ip: Option<IpAddr> = member(&identity, "sourceIp").unwrap_or_default();
     let headers = headers(pairs(members, "multiValueHeaders", "headers")?)?;
     let query = query(pairs(members, "multiValueQueryStringParameters", "queryStringParameters")?)?;
     let body: Option<String> = member(members, "body")?;
@@ -122,14 +124,19 @@ fn sound_event(members: &Members<'_>) -> Option<Value> {
         "multiValueHeaders": headers,
         "multiValueQueryStringParameters": query,
         "stageVariables": if is_bad_base64 { json!({REFUSAL: Refusal::Base64.word()}) } else { json!({}) },
-        "requestContext": {"httpMethod": method, "requestId": request_id, "resourcePath": resource},
+        "requestContext": {
+            "httpMethod": method,
+            "requestId": request_id,
+            "resourcePath": resource,
+            "identity": {"sourceIp": source_ip},
+        },
         "body": if is_bad_base64 { None } else { body },
         "isBase64Encoded": is_base64,
     }))
 }
 
 /// A member; the default where it is absent or `null`; none if it is of another type.
-fn member<T: DeserializeOwned + Default>(members: &Members<'_>, name: &str) -> Option<T> {
+fn member<'a, T: Deserialize<'a> + Default>(members: &Members<'a>, name: &str) -> Option<T> {
     match members.get(name) {
         Some(text) => serde_json::from_str::<Option<T>>(text.get()).ok().map(Option::unwrap_or_default),
         None => Some(T::default()),
@@ -282,6 +289,7 @@ mod tests {
             (in_context("domainName", json!("a b")), None),
             (no_path, None),
             (in_context("identity", json!(7)), None),
+            (in_context("identity", json!({"sourceIp": 7})), None),
             (with("multiValueQueryStringParameters", json!({"a": []})), None),
             (with("multiValueQueryStringParameters", json!({"a": [long, long]})), Some(Refusal::Event)),
             (with("httpMethod", json!("\n")), None),
@@ -310,7 +318,10 @@ mod tests {
             "headers": {"Host": "h", "authToken": "t"}, "multiValueHeaders": {"Host": ["h"], "authToken": ["t"]},
             "queryStringParameters": {"id": "7"}, "multiValueQueryStringParameters": {"id": ["7", "8"]},
             "pathParameters": null, "stageVariables": {"a": "b"},
-            "requestContext": {"stage": "api", "requestId": "id", "httpMethod": "POST", "domainName": "d", "identity": {}},
+            "requestContext": {
+                "stage": "api", "requestId": "id", "httpMethod": "POST", "domainName": "d",
+                "identity": {"sourceIp": "192.0.2.1", "userAgent": "u"},
+            },
             "body": "e30=", "isBase64Encoded": true,
         });
         let odd = [

@@ -1,11 +1,31 @@
 //! Reading the fields of a request.
 
 use crate::http::{error::Error, fields::Fields, guard::Refusal};
-use lambda_http::{Request, RequestExt, http::header::CONTENT_TYPE};
+use lambda_http::{Request, RequestExt, http::header::CONTENT_TYPE, request::RequestContext};
 use serde_json::{Map, Value};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Largest accepted body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Stands for the address of those who have none.
+const UNKNOWN_ADDRESS: &str = "unknown";
+
+/// Where a request comes from, as callers are counted: an IPv4 address, or the /64 of an IPv6 address, since whoever has one
+/// address of it has all. Those without an address are one.
+///
+/// It is what API Gateway saw. A header such as `X-Forwarded-For` is the caller's own word.
+#[must_use]
+pub fn caller_address(request: &Request) -> String {
+    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else {
+        return UNKNOWN_ADDRESS.into();
+    };
+    let address = context.identity.source_ip.as_deref().and_then(|address| address.parse::<IpAddr>().ok());
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        None => UNKNOWN_ADDRESS.into(),
+    }
+}
 
 /// The fields of the query.
 #[must_use]
@@ -74,6 +94,34 @@ mod tests {
             "body": body, "isBase64Encoded": is_base64_encoded,
         });
         guard::request(event.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn callers_are_told_apart_by_ipv4_address_and_by_the_64_of_ipv6() {
+        for (source_ip, address) in [
+            (json!("192.0.2.1"), "192.0.2.1"),
+            (json!("::ffff:192.0.2.1"), "192.0.2.1"),
+            (json!("::ffff:c000:201"), "192.0.2.1"),
+            (json!("2001:DB8::1:2:3:4:5"), "2001:db8:0:1::/64"),
+            (json!("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64"),
+            (json!("::1"), "::/64"),
+            (json!("fe80::1%eth0"), "unknown"),
+            (json!("192.0.2.1:80"), "unknown"),
+            (json!("192.0.2.01"), "unknown"),
+            (json!(" 192.0.2.1"), "unknown"),
+            (json!("test-invoke-source-ip"), "unknown"),
+            (json!(3_221_225_985_u32), "unknown"),
+            (json!(["192.0.2.1"]), "unknown"),
+            (json!({"V4": "192.0.2.1"}), "unknown"),
+            (json!(null), "unknown"),
+        ] {
+            let event = json!({
+                "headers": {"X-Forwarded-For": "203.0.113.1"},
+                "requestContext": {"identity": {"sourceIp": source_ip, "userAgent": 7}},
+            });
+            let request = guard::request(event.to_string().as_bytes()).unwrap();
+            assert_eq!(caller_address(&request), address, "{source_ip}");
+        }
     }
 
     #[test]
