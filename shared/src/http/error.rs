@@ -6,14 +6,21 @@ use std::borrow::Cow;
 /// Seconds after which a caller may try again when a part of ours did not answer.
 const UNAVAILABLE_RETRY_AFTER: u64 = 5;
 
+/// Most characters of a member's name that the caller is told: more than any field's name has.
+const MAX_TOLD_NAME: usize = 64;
+
 /// Why a request is not answered with what it asked for.
 ///
-/// What the variants carry beyond the caller's own mistakes is for the log only.
+/// What the variants carry beyond the caller's own mistakes is for the log only. What they display is for both, but for
+/// [`Error::told`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The body cannot be read.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// The body names a member twice, and which: readers differ in which of the two they take.
+    #[error("The body names a member twice.")]
+    MemberNamedTwice(String),
     /// Wrong password, unknown e-mail, unknown store or disabled user: one answer for all,
     /// so that nobody can find out which e-mails have an account.
     #[error("The email or password you have entered is incorrect. Please try again.")]
@@ -93,7 +100,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> (u16, Cow<'static, str>) {
         let (status, message) = match self {
-            Self::BadRequest(_) => (400, "Bad Request"),
+            Self::BadRequest(_) | Self::MemberNamedTwice(_) => (400, "Bad Request"),
             Self::IncorrectCredentials | Self::RoleForbidden => (400, "API logic error"),
             Self::CustomerAuthFailed => (400, "Calling BC API failed"),
             Self::NoCredentials | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
@@ -110,6 +117,18 @@ impl Error {
             Self::TooManyTokens { .. } => (507, "Insufficient Storage"),
         };
         (status, message.into())
+    }
+
+    /// What the caller is told. The log does not hold what a caller sent, and the caller has sent it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::MemberNamedTwice(name) => {
+                let name: String = name.chars().take(MAX_TOLD_NAME).collect();
+                format!("The body names the member {name:?} twice.")
+            }
+            _ => self.to_string(),
+        }
     }
 
     /// Seconds for the `Retry-After` header, where the answer carries one.

@@ -2,7 +2,7 @@
 
 use jsonwebtoken::{Algorithm, Header};
 use local::demo;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tests::{NOW, TestStack, behind_proxy, current_customer, decode, platform_jwt, sign, with};
 
 #[tokio::test]
@@ -113,6 +113,23 @@ async fn jwt_times_have_five_seconds_of_leeway() {
     for (name, value) in [("iat", NOW + 5), ("nbf", NOW + 5), ("exp", NOW - 4)] {
         let jwt = platform_jwt(&with(current_customer(NOW), name, value));
         assert_eq!(stack.exchange(&jwt).token(&stack.demo_token).send().await.status, 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_jwt_that_names_a_claim_twice_is_refused() {
+    let stack = TestStack::start().await;
+    let good = current_customer(NOW).to_string();
+    for (claim, again) in [
+        ("\"sub\"", r#""sub":"demostore","#),
+        ("\"sub\"", r#""s\u0075b":"otherstore","#),
+        ("\"version\"", r#""version":2,"#),
+        ("\"id\"", r#""id":313,"#),
+        ("\"version\"", r#""nested":[{"a":1,"a":1}],"#),
+    ] {
+        let claims = RawValue::from_string(good.replace(claim, &format!("{again}{claim}"))).unwrap();
+        assert_ne!(claims.get(), good);
+        is_refused(&stack, &platform_jwt(&claims), claims.get()).await;
     }
 }
 
