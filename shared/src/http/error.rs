@@ -79,9 +79,9 @@ pub enum Error {
     /// A fault of ours, and its cause.
     #[error("The request could not be completed because of an internal error.")]
     Internal(String),
-    /// The operator has not yet said which app's current-customer JWTs are exchanged; what is wrong with the secret.
-    #[error("Current-customer JWTs cannot be exchanged yet: the app's client id and secret are not set.")]
-    AppNotSet(&'static str),
+    /// The operator has not said which app's current-customer JWTs are exchanged, or not well: what is wrong with the secret.
+    #[error("Current-customer JWTs cannot be exchanged: {0}.")]
+    AppUnusable(&'static str),
     /// The database or the secret store did not answer in time, and the cause.
     #[error("The service is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds.")]
     Unavailable(String),
@@ -113,7 +113,7 @@ impl Error {
             Self::InvalidFields(_) => (422, "Missing or Invalid Data"),
             Self::TooManyFailedLogins { .. } => (429, "Too Many Requests"),
             Self::Internal(_) => (500, "Internal Server Error"),
-            Self::AppNotSet(_) | Self::Unavailable(_) => (503, "Service Unavailable"),
+            Self::AppUnusable(_) | Self::Unavailable(_) => (503, "Service Unavailable"),
             Self::TooManyTokens { .. } => (507, "Insufficient Storage"),
         };
         (status, message.into())
@@ -136,7 +136,9 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailedLogins { retry_after } => Some(*retry_after),
-            Self::AppNotSet(_) | Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
+            // It does not end by itself, but a 503 without it is left to the caller's guess, and once the operator has mended it
+            // the next attempt succeeds.
+            Self::AppUnusable(_) | Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
             _ => None,
         }
     }
@@ -145,7 +147,7 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) | Self::AppNotSet(cause) => Some(cause),
+            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) | Self::AppUnusable(cause) => Some(cause),
             Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
             _ => None,
         }

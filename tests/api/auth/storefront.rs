@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, Header};
 use local::demo;
 use serde_json::{Value, json, value::RawValue};
-use tests::{NOW, TestStack, behind_proxy, current_customer, decode, platform_jwt, sign, with};
+use tests::{Fate, LOG, NOW, TestStack, behind_proxy, current_customer, decode, platform_jwt, sign, with};
 
 #[tokio::test]
 async fn exchanges_a_current_customer_jwt() {
@@ -202,21 +202,40 @@ async fn until_the_app_is_set_there_is_no_exchange_but_callers_are_checked() {
     let (_, stack, proxy) = behind_proxy().await;
     let call = stack.exchange(&platform_jwt(&current_customer(NOW)));
     let exchange = || call.clone().token(&stack.demo_token).send();
-    for secret in [
-        r#"{"clientId":"","clientSecret":""}"#,
-        r#"{"clientId":"demo-app-client-id","clientSecret":""}"#,
-        r#"{"clientId":"demo-app-client-id","clientSecret":"shorter than thirty-two bytes"}"#,
-        "{}",
-        "not JSON",
+    let not_set = "the app's client id and secret are not set.";
+    for (secret, problem) in [
+        (r#"{"clientId":"","clientSecret":""}"#, not_set),
+        (r#"{"clientId":" ","clientSecret":"\n"}"#, not_set),
+        (r#"{"clientId":null}"#, not_set),
+        ("{}", not_set),
+        ("demo-app-client-id", "the app secret is set, but is not JSON."),
+        (r#"{"clientId":"a","clientSecret":"1234567890123456"#, "the app secret is set, but is not JSON."),
+        (r#"["a", "1234567890123456"]"#, "the app secret is set, but is no JSON object."),
+        (
+            r#"{"clientId":"a","clientSecret":"1234567890123456","clientSecret":"6543210987654321"}"#,
+            "the app secret is set, but names a member twice.",
+        ),
+        (r#"{"clientSecret":"1234567890123456"}"#, "the app secret is set, but its clientId is missing or empty."),
+        (r#"{"clientId":"a","clientSecret":" "}"#, "the app secret is set, but its clientSecret is missing or empty."),
+        (r#"{"clientId":7,"clientSecret":""}"#, "the app secret is set, but its clientId is no string."),
+        (
+            r#"{"clientId":"a","clientSecret":["1234567890123456"]}"#,
+            "the app secret is set, but its clientSecret is no string.",
+        ),
+        (
+            r#"{"clientId":"a","clientSecret":" 123456789012345 "}"#,
+            "the app secret is set, but its clientSecret is shorter than 16 bytes.",
+        ),
     ] {
         proxy.set_app_secret(secret);
+        stack.clock.advance(10);
         let answer = exchange().await;
         assert_eq!(answer.retry_after, Some(5));
-        answer.is_error(
-            503,
-            "Service Unavailable",
-            "Current-customer JWTs cannot be exchanged yet: the app's client id and secret are not set.",
-        );
+        let text = format!("Current-customer JWTs cannot be exchanged: {problem}");
+        let log = LOG.text();
+        let line = log.lines().find(|line| line.contains(&answer.request_id)).unwrap();
+        assert!(line.contains("ERROR") && line.contains(&text), "{line}");
+        answer.is_error(503, "Service Unavailable", &text);
         call.clone().token("bad").send().await.is_invalid_token();
         stack.get("/auth/storefront").token(&stack.demo_token).send().await.refuses_fields(&["jwtToken"]);
     }
@@ -228,4 +247,39 @@ async fn until_the_app_is_set_there_is_no_exchange_but_callers_are_checked() {
     proxy.set_app_secret(r#"{"clientId":"","clientSecret":""}"#);
     stack.clock.advance(300);
     assert_eq!(exchange().await.status, 503);
+}
+
+#[tokio::test]
+async fn an_app_secret_may_be_as_short_as_the_platform_makes_them_and_pasted_with_blanks() {
+    let (_, stack, proxy) = behind_proxy().await;
+    for (client_id, client_secret) in [
+        (demo::APP_CLIENT_ID, "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p"),
+        (demo::APP_CLIENT_ID, "0123456789abcdef"),
+        ("\tdemo-app-client-id\n", " demo-app-client-secret-0123456789abcdef\r\n"),
+        (demo::APP_CLIENT_ID, "one with blanks in it"),
+    ] {
+        proxy.set_app_secret(&json!({"clientId": client_id, "clientSecret": client_secret}).to_string());
+        stack.clock.advance(10);
+        let claims = current_customer(NOW);
+        let jwt = sign(&Header::default(), &claims, client_secret.trim());
+        let answer = stack.exchange(&jwt).token(&stack.demo_token).send().await;
+        assert_eq!(answer.status, 200, "{client_secret:?}: {}", answer.body);
+        let shorter = sign(&Header::default(), &claims, &client_secret.trim()[1..]);
+        is_refused(&stack, &shorter, "another secret").await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_secret_that_is_binary_cannot_be_used() {
+    let (_, stack, proxy) = behind_proxy().await;
+    proxy.rule(|request| match request.body["SecretId"].as_str() {
+        Some(id) if id.starts_with("app") => Fate::Answered(200, json!({"SecretBinary": "e30="})),
+        _ => Fate::Forwarded,
+    });
+    let answer = stack.exchange(&platform_jwt(&current_customer(NOW))).token(&stack.demo_token).send().await;
+    answer.is_error(
+        503,
+        "Service Unavailable",
+        "Current-customer JWTs cannot be exchanged: the app secret is set, but is not JSON.",
+    );
 }
