@@ -50,13 +50,28 @@ async fn every_claim_is_checked() {
     let stack = TestStack::start().await;
     for (name, values) in [
         ("iss", vec![Value::Null, json!("bc"), json!("BC/apps"), json!(["bc/apps"])]),
-        ("aud", vec![Value::Null, json!("other-app"), json!(""), json!([demo::APP_CLIENT_ID])]),
+        (
+            "aud",
+            vec![
+                Value::Null,
+                json!("other-app"),
+                json!(""),
+                json!([]),
+                json!(["other-app"]),
+                json!([""]),
+                json!([7, demo::APP_CLIENT_ID]),
+                json!([null, demo::APP_CLIENT_ID]),
+                json!([[demo::APP_CLIENT_ID]]),
+                json!({"0": demo::APP_CLIENT_ID}),
+                json!(vec![7; 3000]),
+            ],
+        ),
         ("operation", vec![Value::Null, json!("other")]),
         ("sub", vec![Value::Null, json!(demo::OTHER_STORE), json!("")]),
         ("store_hash", vec![Value::Null, json!(demo::OTHER_STORE), json!("")]),
-        ("iat", vec![Value::Null, json!(NOW + 6), json!("1"), json!(NOW - 86_400)]),
-        ("exp", vec![Value::Null, json!(NOW - 5), json!(0), json!("x")]),
-        ("nbf", vec![json!(NOW + 6)]),
+        ("iat", vec![Value::Null, json!(NOW + 6), json!("1"), json!([NOW]), json!(NOW - 86_400), json!(true)]),
+        ("exp", vec![Value::Null, json!(NOW - 5), json!(0), json!("x"), json!([NOW + 900])]),
+        ("nbf", vec![json!(NOW + 6), json!("1"), json!(-1)]),
         (
             "customer",
             vec![
@@ -107,12 +122,73 @@ async fn only_what_the_platform_has_signed_is_exchanged() {
     assert_eq!(stack.exchange(&good).token(&stack.demo_token).send().await.status, 200);
 }
 
+/// Claims of a current-customer JWT, where `name` is written as `text`, whatever that is.
+fn with_text(name: &str, text: &str) -> Box<RawValue> {
+    let others = current_customer(NOW).to_string().replace(&format!("\"{name}\":"), "\"instead\":");
+    RawValue::from_string(format!("{{\"{name}\":{text},{}", &others[1..])).unwrap()
+}
+
 #[tokio::test]
 async fn jwt_times_have_five_seconds_of_leeway() {
     let stack = TestStack::start().await;
-    for (name, value) in [("iat", NOW + 5), ("nbf", NOW + 5), ("exp", NOW - 4)] {
-        let jwt = platform_jwt(&with(current_customer(NOW), name, value));
-        assert_eq!(stack.exchange(&jwt).token(&stack.demo_token).send().await.status, 200, "{name}");
+    for (name, text, accepted) in [
+        ("iat", "1800000005", true),
+        ("iat", "1800000005.0", true),
+        ("iat", "1.800000005e9", true),
+        ("iat", "1800000005.000001", false),
+        ("iat", "1800000005.5", false),
+        ("iat", "1799913600", false),
+        ("iat", "1799913600.75", false),
+        ("iat", "1799913601", true),
+        ("iat", "-1799999999.5", false),
+        ("iat", "18446744073709551616", false),
+        ("iat", "1e300", false),
+        ("iat", "1e400", false),
+        ("nbf", "1800000004.999999", true),
+        ("nbf", "1800000005", true),
+        ("nbf", "1800000005.25", false),
+        ("nbf", "0.5", true),
+        ("nbf", "-0.5", false),
+        ("nbf", "1e300", false),
+        ("nbf", "1e400", false),
+        ("exp", "1799999996", true),
+        ("exp", "1799999995.000001", true),
+        ("exp", "1799999995", false),
+        ("exp", "1799999994.999999", false),
+        ("exp", "-1900000000.5", false),
+        ("exp", "1900000000.123456789123456789", true),
+        ("exp", "18446744073709551615", true),
+        ("exp", "1e300", true),
+        ("exp", "1e400", false),
+    ] {
+        let jwt = platform_jwt(&with_text(name, text));
+        let answer = stack.exchange(&jwt).token(&stack.demo_token).send().await;
+        assert_eq!(answer.status, if accepted { 200 } else { 401 }, "{name} {text}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn times_with_fractions_give_a_token_of_whole_seconds_always_the_same() {
+    let stack = TestStack::start().await;
+    let mut claims = with(current_customer(NOW), "exp", 1_800_000_900.5);
+    claims["iat"] = json!(1_799_999_999.75);
+    let exchange = async || {
+        let answer = stack.exchange(&platform_jwt(&claims)).token(&stack.demo_token).send().await;
+        answer.storefront_token().to_owned()
+    };
+    let token = exchange().await;
+    let (_, issued) = decode(&token);
+    assert_eq!((&issued["iat"], &issued["exp"]), (&json!(NOW - 1), &json!(NOW - 1 + 86_400)));
+    stack.clock.advance(100);
+    assert_eq!(exchange().await, token);
+}
+
+#[tokio::test]
+async fn a_jwt_may_be_for_several_apps() {
+    let stack = TestStack::start().await;
+    for audience in [json!([demo::APP_CLIENT_ID]), json!(["other-app", demo::APP_CLIENT_ID])] {
+        let jwt = platform_jwt(&with(current_customer(NOW), "aud", audience));
+        assert_eq!(stack.exchange(&jwt).token(&stack.demo_token).send().await.status, 200);
     }
 }
 
