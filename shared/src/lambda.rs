@@ -92,7 +92,7 @@ pub async fn answer<E: Endpoint>(services: &Services, request: &Request) -> Resp
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &result {
         Ok(_) => tracing::info!(function = E::NAME, request = id, route, status, milliseconds),
-        Err(error) if !matches!(error, Error::Internal(_) | Error::AppNotSet(_) | Error::Unavailable(_)) => {
+        Err(error) if !matches!(error, Error::Internal(_) | Error::AppUnusable(_) | Error::Unavailable(_)) => {
             tracing::info!(function = E::NAME, request = id, route, status, milliseconds, %error, cause = error.cause());
         }
         Err(error) => {

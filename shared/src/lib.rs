@@ -16,6 +16,7 @@ pub mod clock;
 pub mod configuration;
 pub mod fault;
 pub mod http;
+pub mod json;
 pub mod keys;
 pub mod lambda;
 pub mod logging;

@@ -23,7 +23,7 @@ pub struct Services {
     pub auth: Auth,
     /// The keys that sign and verify.
     pub keyring: Arc<SecretCache<Keyring>>,
-    /// The app that current-customer JWTs are made for, or why it is not set.
+    /// The app that current-customer JWTs are made for, or why there is none.
     pub app: SecretCache<Result<AppSecret, &'static str>>,
     /// The server-to-server tokens.
     pub tokens: TokenTable,

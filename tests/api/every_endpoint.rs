@@ -252,6 +252,7 @@ async fn bodies_that_cannot_be_read_have_their_status() {
         (json, b"{\"a\": \"\xff\"}".to_vec(), 400, "Bad Request"),
         (json, b"\xff\xfe{\x00}\x00".to_vec(), 400, "Bad Request"),
         (json, b"{\"a\":".repeat(2000), 400, "Bad Request"),
+        (json, b"{\"a\": 1, \"a\": 1}".to_vec(), 400, "Bad Request"),
         (json, large(65_537), 413, "Request Entity Too Large"),
         (json, large(11_000_000), 413, "Request Entity Too Large"),
         (json, large(65_536), 422, "Missing or Invalid Data"),
@@ -274,6 +275,31 @@ async fn bodies_that_cannot_be_read_have_their_status() {
         assert_eq!(call().send().await.status, 415, "{path}");
         let empty = call().header("Content-Type", json).send().await;
         empty.is_error(400, "Bad Request", "The body is not valid JSON.");
+    }
+    assert_eq!(stack.total_count().await, 1);
+}
+
+#[tokio::test]
+async fn a_member_that_is_named_twice_is_told() {
+    let stack = TestStack::start().await;
+    let rest = r#""email":"admin@example.com","password":"demo-admin-password","name":"n"}"#;
+    for (path, body, name) in [
+        ("/auth/backend", format!(r#"{{"storeHash":"x","storeHash":"demostore",{rest}"#), "storeHash"),
+        ("/auth/backend", format!(r#"{{"storeHash":"demostore","store\u0048ash":"demostore",{rest}"#), "storeHash"),
+        (
+            "/auth/backend",
+            format!(r#"{{"storeHash":"demostore","other":[{{"only here":1,"only here":2}}],{rest}"#),
+            "only here",
+        ),
+        (
+            "/auth/customers/storefront",
+            r#"{"customerId":313,"customerAccessToken":{"value":"a","value":"b"}}"#.into(),
+            "value",
+        ),
+    ] {
+        let call = stack.request("POST", path).token(&stack.demo_token).body("application/json", body);
+        let answer = call.send().await;
+        answer.is_error(400, "Bad Request", &format!("The body names the member \"{name}\" twice."));
     }
     assert_eq!(stack.total_count().await, 1);
 }

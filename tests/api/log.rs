@@ -113,3 +113,17 @@ async fn each_request_is_one_line_with_its_id_and_without_its_query() {
         assert!(!log.contains("only-this-test"));
     }
 }
+
+#[tokio::test]
+async fn what_a_caller_named_a_member_is_told_to_the_caller_alone() {
+    let stack = TestStack::start().await;
+    for (name, told) in [("my password", "my password".to_owned()), (&"x".repeat(30_000), "x".repeat(64))] {
+        let body = format!(r#"{{"{name}":1,"{name}":2}}"#);
+        let call = stack.request("POST", "/auth/customers").token(&stack.demo_token).body("application/json", body);
+        let answer = call.send().await;
+        answer.is_error(400, "Bad Request", &format!("The body names the member \"{told}\" twice."));
+        let log = LOG.text();
+        let line = log.lines().find(|line| line.contains(&answer.request_id)).unwrap();
+        assert!(line.contains("The body names a member twice.") && !line.contains(&told), "{line}");
+    }
+}

@@ -3,6 +3,7 @@
 use crate::{Setup, with};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use local::demo;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Header and claims of a JWT, whose signature is not looked at.
@@ -12,7 +13,7 @@ pub fn decode(token: &str) -> (Value, Value) {
     (serde_json::to_value(decoded.header).unwrap(), decoded.claims)
 }
 
-pub fn sign(header: &Header, claims: &Value, secret: &str) -> String {
+pub fn sign(header: &Header, claims: &impl Serialize, secret: &str) -> String {
     jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
 }
 
@@ -33,7 +34,7 @@ pub fn current_customer(now: u64) -> Value {
 }
 
 /// Signs claims as the platform does.
-pub fn platform_jwt(claims: &Value) -> String {
+pub fn platform_jwt(claims: &impl Serialize) -> String {
     sign(&Header::default(), claims, demo::APP_CLIENT_SECRET)
 }
 

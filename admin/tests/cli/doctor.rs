@@ -70,6 +70,19 @@ async fn an_app_that_is_not_set_is_doubtful_but_not_bad() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_cannot_be_used_is_told() {
+    let stack = OperatedStack::start().await;
+    for (text, says) in [
+        (r#"{"clientId":"a","clientSecret":"too-short"}"#, "its clientSecret is shorter than 16 bytes."),
+        (r#"{"clientId":"a","clientSecret":""}"#, "its clientSecret is missing or empty."),
+        ("client-id:client-secret", "the app secret is set, but is not JSON."),
+    ] {
+        stack.secrets.put_secret_value().secret_id("app").secret_string(text).send().await.unwrap();
+        complaint(&doctor(&stack), says, "Fill it in anew");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_cannot_be_reached_or_is_another_is_told() {
     let stack = OperatedStack::start().await;
     let at = |url: &str| run(command_at(stack.aws_url(), url, &["--output", "json", "doctor"]), "");

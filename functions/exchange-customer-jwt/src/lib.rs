@@ -85,11 +85,13 @@ async fn verify(services: &Services, jwt: &str) -> Result<CurrentCustomer, Error
     let now = services.clock.now();
     let verify = |app: &Result<AppSecret, &'static str>| match app {
         Ok(app) => current_customer::verify(jwt, app, now).map_err(Error::InvalidJwtToken),
-        Err(problem) => Err(Error::AppNotSet(problem)),
+        Err(problem) => Err(Error::AppUnusable(problem)),
     };
     match verify(&*services.app.get().await?) {
-        // It may have been set since, or have a new secret.
-        Err(Error::AppNotSet(_) | Error::InvalidJwtToken(WRONG_SIGNATURE)) => verify(&*services.app.get_newer().await?),
+        // It may have been set or mended since, or have a new secret.
+        Err(Error::AppUnusable(_) | Error::InvalidJwtToken(WRONG_SIGNATURE)) => {
+            verify(&*services.app.get_newer().await?)
+        }
         verified => verified,
     }
 }

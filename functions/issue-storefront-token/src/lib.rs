@@ -59,13 +59,14 @@ impl Endpoint for IssueStorefrontToken {
 fn read(request: &Request, now: u64) -> Result<Body, Error> {
     body_fields(request)?.read(|fields| {
         fields.optional_object("customerAccessToken", |access_token| {
-            access_token.required("value", text(1..=MAX_ACCESS_TOKEN));
-            let name = access_token.first_present(["expires_at", "expiresAt"]);
-            // None where it is malformed, so that it is not called expired too.
-            if let Some(expires_at) = access_token.required(name, |value| iso8601(value).map(Some))
-                && i64::try_from(now).is_ok_and(|now| expires_at.saturating_add_unsigned(LEEWAY) <= now)
-            {
-                access_token.reject(name, "lies in the past: the customer access token has expired.");
+            access_token.optional("value", text(0..=MAX_ACCESS_TOKEN));
+            // If both are there neither may have passed.
+            for name in ["expires_at", "expiresAt"] {
+                if let Some(expires_at) = access_token.optional(name, iso8601)
+                    && i64::try_from(now).is_ok_and(|now| expires_at.saturating_add_unsigned(LEEWAY) <= now)
+                {
+                    access_token.reject(name, "lies in the past: the customer access token has expired.");
+                }
             }
         });
         Body {

@@ -88,7 +88,7 @@ pub fn response(result: &Result<Success, Error>) -> Response<Body> {
 #[must_use]
 pub fn error_response(error: &Error) -> Response<Body> {
     let (code, message) = error.status();
-    let text = error.to_string();
+    let text = error.told();
     let errors = match error {
         Error::InvalidFields(errors) => Some(errors),
         _ => None,

@@ -6,14 +6,21 @@ use std::borrow::Cow;
 /// Seconds after which a caller may try again when a part of ours did not answer.
 const UNAVAILABLE_RETRY_AFTER: u64 = 5;
 
+/// Most characters of a member's name that the caller is told: more than any field's name has.
+const MAX_TOLD_NAME: usize = 64;
+
 /// Why a request is not answered with what it asked for.
 ///
-/// What the variants carry beyond the caller's own mistakes is for the log only.
+/// What the variants carry beyond the caller's own mistakes is for the log only. What they display is for both, but for
+/// [`Error::told`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The body cannot be read.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// The body names a member twice, and which: readers differ in which of the two they take.
+    #[error("The body names a member twice.")]
+    MemberNamedTwice(String),
     /// Wrong password, unknown e-mail, unknown store or disabled user: one answer for all,
     /// so that nobody can find out which e-mails have an account.
     #[error("The email or password you have entered is incorrect. Please try again.")]
@@ -77,9 +84,9 @@ pub enum Error {
     /// A fault of ours, and its cause.
     #[error("The request could not be completed because of an internal error.")]
     Internal(String),
-    /// The operator has not yet said which app's current-customer JWTs are exchanged; what is wrong with the secret.
-    #[error("Current-customer JWTs cannot be exchanged yet: the app's client id and secret are not set.")]
-    AppNotSet(&'static str),
+    /// The operator has not said which app's current-customer JWTs are exchanged, or not well: what is wrong with the secret.
+    #[error("Current-customer JWTs cannot be exchanged: {0}.")]
+    AppUnusable(&'static str),
     /// The database or the secret store did not answer in time, and the cause.
     #[error("The service is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds.")]
     Unavailable(String),
@@ -102,7 +109,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> (u16, Cow<'static, str>) {
         let (status, message) = match self {
-            Self::BadRequest(_) => (400, "Bad Request"),
+            Self::BadRequest(_) | Self::MemberNamedTwice(_) => (400, "Bad Request"),
             Self::IncorrectCredentials | Self::RoleForbidden => (400, "API logic error"),
             Self::CustomerAuthFailed => (400, "Calling BC API failed"),
             Self::NoCredentials | Self::NoStoreHash | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
@@ -115,10 +122,22 @@ impl Error {
             Self::InvalidFields(_) => (422, "Missing or Invalid Data"),
             Self::TooManyFailedLogins { .. } => (429, "Too Many Requests"),
             Self::Internal(_) => (500, "Internal Server Error"),
-            Self::AppNotSet(_) | Self::Unavailable(_) => (503, "Service Unavailable"),
+            Self::AppUnusable(_) | Self::Unavailable(_) => (503, "Service Unavailable"),
             Self::TooManyTokens { .. } => (507, "Insufficient Storage"),
         };
         (status, message.into())
+    }
+
+    /// What the caller is told. The log does not hold what a caller sent, and the caller has sent it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::MemberNamedTwice(name) => {
+                let name: String = name.chars().take(MAX_TOLD_NAME).collect();
+                format!("The body names the member {name:?} twice.")
+            }
+            _ => self.to_string(),
+        }
     }
 
     /// Seconds for the `Retry-After` header, where the answer carries one.
@@ -126,7 +145,9 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailedLogins { retry_after } => Some(*retry_after),
-            Self::AppNotSet(_) | Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
+            // It does not end by itself, but a 503 without it is left to the caller's guess, and once the operator has mended it
+            // the next attempt succeeds.
+            Self::AppUnusable(_) | Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
             _ => None,
         }
     }
@@ -135,7 +156,7 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) | Self::AppNotSet(cause) => Some(cause),
+            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) | Self::AppUnusable(cause) => Some(cause),
             Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
             _ => None,
         }

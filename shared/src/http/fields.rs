@@ -86,16 +86,6 @@ impl Fields {
         }
     }
 
-    /// The first of `names` that is there.
-    #[must_use]
-    pub fn first_present<'a>(&self, names: [&'a str; 2]) -> &'a str {
-        if matches!(self.values.get(names[0]), None | Some(Value::Null)) && self.values.contains_key(names[1]) {
-            names[1]
-        } else {
-            names[0]
-        }
-    }
-
     /// An object that may be absent; mistakes in it are reported as `name.field`.
     pub fn optional_object(&mut self, name: &str, build: impl FnOnce(&mut Self)) {
         let object = self.optional(name, |value| value.as_object().cloned().ok_or_else(|| "must be an object.".into()));

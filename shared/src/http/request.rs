@@ -1,6 +1,9 @@
 //! Reading the fields of a request.
 
-use crate::http::{error::Error, fields::Fields, guard::Refusal};
+use crate::{
+    http::{error::Error, fields::Fields, guard::Refusal},
+    json::{self, Unreadable},
+};
 use lambda_http::{Request, RequestExt, http::header::CONTENT_TYPE, request::RequestContext};
 use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv6Addr};
@@ -36,7 +39,7 @@ pub fn query_fields(request: &Request) -> Fields {
 /// The fields of the body.
 ///
 /// # Errors
-/// [`Error::UnsupportedMediaType`], [`Error::TooLarge`] or [`Error::BadRequest`].
+/// [`Error::UnsupportedMediaType`], [`Error::TooLarge`], [`Error::BadRequest`] or [`Error::MemberNamedTwice`].
 pub fn body_fields(request: &Request) -> Result<Fields, Error> {
     Ok(Fields::new(body_object(request)?))
 }
@@ -75,10 +78,11 @@ fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
         return Err(Error::TooLarge("The body is larger than 64 KiB."));
     }
     let body = str::from_utf8(body).map_err(|_| Error::BadRequest("The body is not valid UTF-8."))?;
-    match serde_json::from_str(body) {
+    match json::parse(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Error::BadRequest("The body must be a JSON object.")),
-        Err(_) => Err(Error::BadRequest("The body is not valid JSON.")),
+        Err(Unreadable::NotJson) => Err(Error::BadRequest("The body is not valid JSON.")),
+        Err(Unreadable::NamedTwice(name)) => Err(Error::MemberNamedTwice(name)),
     }
 }
 

@@ -1,10 +1,18 @@
 //! The app whose client secret the platform signs current-customer JWTs with.
 
-use crate::keys::keyring::MIN_KEY_BYTES;
-use serde::{Deserialize, Serialize};
+use crate::json::{self, Unreadable};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Shortest client secret, in bytes. HS256 asks for 32 (RFC 7518, section 3.2), but the platform hands them out, and those of
+/// older apps have 31.
+const MIN_SECRET_BYTES: usize = 16;
+
+/// What is wrong with a secret that has not been filled in since it was deployed.
+pub const NOT_SET: &str = "the app's client id and secret are not set";
 
 /// The secret that holds it: `{"clientId": …, "clientSecret": …}`.
-#[derive(Deserialize, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppSecret {
     /// Who the JWTs are made for, their `aud`.
@@ -14,16 +22,31 @@ pub struct AppSecret {
 }
 
 impl AppSecret {
-    /// Reads the text of the secret.
+    /// Reads the text of the secret, without the white space that pasting leaves around id and secret.
     ///
     /// # Errors
-    /// Says what is wrong with the secret, without quoting it.
+    /// [`NOT_SET`], or what else is wrong with the secret, as a clause that quotes nothing of it.
     pub fn parse(secret: &str) -> Result<Self, &'static str> {
-        let app: Self =
-            serde_json::from_str(secret).map_err(|_| "the app secret is not of the form {clientId, clientSecret}")?;
-        if app.client_id.is_empty() || app.client_secret.len() < MIN_KEY_BYTES {
-            return Err("the app secret has no clientId, or a clientSecret of less than 32 bytes");
+        let members = match json::parse(secret) {
+            Ok(Value::Object(members)) => members,
+            Ok(_) => return Err("the app secret is set, but is no JSON object"),
+            Err(Unreadable::NotJson) => return Err("the app secret is set, but is not JSON"),
+            Err(Unreadable::NamedTwice(_)) => return Err("the app secret is set, but names a member twice"),
+        };
+        let text = |name| match members.get(name) {
+            None | Some(Value::Null) => Some(""),
+            Some(value) => value.as_str().map(str::trim),
+        };
+        match (text("clientId"), text("clientSecret")) {
+            (Some(""), Some("")) => Err(NOT_SET),
+            (None, _) => Err("the app secret is set, but its clientId is no string"),
+            (_, None) => Err("the app secret is set, but its clientSecret is no string"),
+            (Some(""), _) => Err("the app secret is set, but its clientId is missing or empty"),
+            (_, Some("")) => Err("the app secret is set, but its clientSecret is missing or empty"),
+            (_, Some(secret)) if secret.len() < MIN_SECRET_BYTES => {
+                Err("the app secret is set, but its clientSecret is shorter than 16 bytes")
+            }
+            (Some(id), Some(secret)) => Ok(Self { client_id: id.into(), client_secret: secret.into() }),
         }
-        Ok(app)
     }
 }

@@ -3,9 +3,12 @@
 //! Verification states everything (RFC 8725): the algorithm is HS256, the key is the one of our own ring that the header
 //! names, and the claims are required by their types, because the library lets a missing `aud` pass.
 
-use crate::keys::{
-    claims::{DB, SERVER, STOREFRONT, ServerClaims, StorefrontTokenClaims},
-    keyring::{Key, Keyring},
+use crate::{
+    json::Unambiguous,
+    keys::{
+        claims::{DB, SERVER, STOREFRONT, ServerClaims, StorefrontTokenClaims},
+        keyring::{Key, Keyring},
+    },
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,6 +22,9 @@ pub const DAY: u64 = 86_400;
 
 /// Why a token is not accepted that another key may accept.
 pub const WRONG_SIGNATURE: &str = "wrong signature";
+
+/// Why a token is not accepted that does not hold what it must.
+const UNREADABLE: &str = "a claim or header parameter is missing, mistyped or there twice";
 
 /// Signs claims. The same claims and key always give the same string.
 ///
@@ -96,7 +102,8 @@ pub fn check_times(iat: u64, nbf: Option<u64>, exp: Option<u64>, now: u64) -> Re
     Ok(())
 }
 
-/// Verifies algorithm and signature, and that the claims are of their types. Times and all other values are for the caller
+/// Verifies algorithm and signature, and that the claims are of their types and none stands twice (RFC 7519, section 4, leaves
+/// it to us to refuse that or to take the last; what the platform checked may have been the first). Times and all other values are for the caller
 /// to check: the library would take them from a clock of its own.
 ///
 /// # Errors
@@ -107,19 +114,20 @@ pub fn verify<C: DeserializeOwned>(token: &str, key: &DecodingKey) -> Result<C, 
     signature_only.validate_aud = false;
     signature_only.validate_exp = false;
     signature_only.validate_nbf = false;
-    match jsonwebtoken::decode(token, key, &signature_only) {
-        // RFC 7515, section 4.1.11: extensions that are not understood must be refused.
-        Ok(verified) if verified.header.crit.is_some() => Err("crit in the header"),
-        Ok(verified) => Ok(verified.claims),
-        Err(error) => Err(reason(error.kind())),
+    let verified = jsonwebtoken::decode::<Unambiguous>(token, key, &signature_only);
+    let verified = verified.map_err(|error| reason(error.kind()))?;
+    // RFC 7515, section 4.1.11: extensions that are not understood must be refused.
+    if verified.header.crit.is_some() {
+        return Err("crit in the header");
     }
+    serde_json::from_value(verified.claims.0).map_err(|_| UNREADABLE)
 }
 
 fn reason(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidSignature => WRONG_SIGNATURE,
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "another algorithm than HS256",
-        ErrorKind::Json(_) => "a claim or header parameter is missing or mistyped",
+        ErrorKind::Json(_) => UNREADABLE,
         _ => "malformed",
     }
 }
@@ -129,7 +137,7 @@ mod tests {
     use super::*;
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use jsonwebtoken::EncodingKey;
-    use serde_json::{Value, json};
+    use serde_json::{Value, json, value::RawValue};
 
     const NOW: u64 = 1_800_000_000;
     const KEY: &str = "0123456789abcdef0123456789abcdef-a";
@@ -216,6 +224,9 @@ mod tests {
             ("iat", json!("1800000000")),
             ("iat", json!(-1)),
             ("iat", json!(1.5)),
+            ("iat", json!(1_800_000_000.0)),
+            ("exp", json!(1_900_000_000.5)),
+            ("nbf", json!(1.0)),
             ("exp", json!("1900000000")),
             ("exp", json!(-1)),
             ("nbf", json!(1e300)),
@@ -223,6 +234,17 @@ mod tests {
             let mut claims = good_claims();
             claims[name] = value;
             assert!(verify_at(&token(&good_header(), &claims, KEY), NOW).is_err(), "{claims}");
+        }
+    }
+
+    #[test]
+    fn claims_that_stand_twice_are_refused() {
+        let good = good_claims().to_string();
+        for again in [r#""jti":"7""#, r#""\u006ati":"8""#, r#""other":{"a":1,"a":1}"#, r#""other":1,"other":1"#] {
+            let claims = RawValue::from_string(format!("{{{again},{}", &good[1..])).unwrap();
+            let header = Header { kid: Some("a".into()), ..Header::default() };
+            let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(KEY.as_bytes())).unwrap();
+            assert_eq!(verify_at(&token, NOW), Err(UNREADABLE), "{again}");
         }
     }
 

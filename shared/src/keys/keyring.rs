@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Shortest HMAC key, in bytes: as long as the hash (RFC 7518, section 3.2).
-pub const MIN_KEY_BYTES: usize = 32;
+const MIN_KEY_BYTES: usize = 32;
 
 /// All keys of the service. One signs, all verify.
 pub struct Keyring {

@@ -33,6 +33,12 @@ async fn optional_fields_may_be_absent_null_or_given() {
         json!({"customerId": 313, "customerAccessToken": {"value": "v", "expiresAt": "2030-01-01T00:00:00+02:00"}}),
         json!({"customerId": 313, "customerAccessToken": {"value": "v", "expiresAt": "2027-01-15T07:59:56Z"}}),
         json!({"customerId": 313, "customerAccessToken": {"value": "v", "expires_at": null, "expiresAt": "2030-01-01"}}),
+        json!({"customerId": 313, "customerAccessToken": {}}),
+        json!({"customerId": 313, "customerAccessToken": {"value": "sometoken"}}),
+        json!({"customerId": 313, "customerAccessToken": {"value": ""}}),
+        json!({"customerId": 313, "customerAccessToken": {"value": null, "expires_at": null, "expiresAt": null}}),
+        json!({"customerId": 313, "customerAccessToken": {"expires_at": "2030-01-01T00:00:00Z"}}),
+        json!({"customerId": 313, "customerAccessToken": {"sub": "313", "iat": 1_700_000_000, "jti": "x"}}),
     ] {
         let answer = stack.post(PATH, &body).token(&stack.demo_token).send().await;
         assert_eq!(answer.status, 200, "{body}: {}", answer.body);
@@ -74,9 +80,18 @@ async fn bad_fields_are_all_named() {
         (json!({"customerId": "x", "channelId": 0}), &["channelId", "customerId"]),
         (access_token(json!("v")), &["customerAccessToken"]),
         (access_token(json!([])), &["customerAccessToken"]),
-        (access_token(json!({})), &["customerAccessToken.expires_at", "customerAccessToken.value"]),
         (access_token(json!({"value": 7, "expires_at": "2030-01-01T00:00:00Z"})), &["customerAccessToken.value"]),
+        (access_token(json!({"value": "x".repeat(8193)})), &["customerAccessToken.value"]),
         (access_token(json!({"value": "v", "expires_at": 7})), &["customerAccessToken.expires_at"]),
+        (
+            access_token(json!({"value": [], "expires_at": "", "expiresAt": {}})),
+            &["customerAccessToken.expiresAt", "customerAccessToken.expires_at", "customerAccessToken.value"],
+        ),
+        (access_token(json!({"expires_at": "2027-01-15T07:59:55Z"})), &["customerAccessToken.expires_at"]),
+        (
+            access_token(json!({"expires_at": "2030-01-01T00:00:00Z", "expiresAt": "2024-12-31T00:00:00Z"})),
+            &["customerAccessToken.expiresAt"],
+        ),
         (access_token(json!({"value": "v", "expiresAt": "soon"})), &["customerAccessToken.expiresAt"]),
         (
             access_token(json!({"value": "v", "expires_at": "2027-01-15T07:59:55Z"})),

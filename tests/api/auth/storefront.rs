@@ -2,8 +2,8 @@
 
 use jsonwebtoken::{Algorithm, Header};
 use local::demo;
-use serde_json::{Value, json};
-use tests::{NOW, TestStack, behind_proxy, current_customer, decode, platform_jwt, sign, with};
+use serde_json::{Value, json, value::RawValue};
+use tests::{Fate, LOG, NOW, TestStack, behind_proxy, current_customer, decode, platform_jwt, sign, with};
 
 #[tokio::test]
 async fn exchanges_a_current_customer_jwt() {
@@ -50,13 +50,28 @@ async fn every_claim_is_checked() {
     let stack = TestStack::start().await;
     for (name, values) in [
         ("iss", vec![Value::Null, json!("bc"), json!("BC/apps"), json!(["bc/apps"])]),
-        ("aud", vec![Value::Null, json!("other-app"), json!(""), json!([demo::APP_CLIENT_ID])]),
+        (
+            "aud",
+            vec![
+                Value::Null,
+                json!("other-app"),
+                json!(""),
+                json!([]),
+                json!(["other-app"]),
+                json!([""]),
+                json!([7, demo::APP_CLIENT_ID]),
+                json!([null, demo::APP_CLIENT_ID]),
+                json!([[demo::APP_CLIENT_ID]]),
+                json!({"0": demo::APP_CLIENT_ID}),
+                json!(vec![7; 3000]),
+            ],
+        ),
         ("operation", vec![Value::Null, json!("other")]),
         ("sub", vec![Value::Null, json!(demo::OTHER_STORE), json!("")]),
         ("store_hash", vec![Value::Null, json!(demo::OTHER_STORE), json!("")]),
-        ("iat", vec![Value::Null, json!(NOW + 6), json!("1"), json!(NOW - 86_400)]),
-        ("exp", vec![Value::Null, json!(NOW - 5), json!(0), json!("x")]),
-        ("nbf", vec![json!(NOW + 6)]),
+        ("iat", vec![Value::Null, json!(NOW + 6), json!("1"), json!([NOW]), json!(NOW - 86_400), json!(true)]),
+        ("exp", vec![Value::Null, json!(NOW - 5), json!(0), json!("x"), json!([NOW + 900])]),
+        ("nbf", vec![json!(NOW + 6), json!("1"), json!(-1)]),
         (
             "customer",
             vec![
@@ -107,12 +122,90 @@ async fn only_what_the_platform_has_signed_is_exchanged() {
     assert_eq!(stack.exchange(&good).token(&stack.demo_token).send().await.status, 200);
 }
 
+/// Claims of a current-customer JWT, where `name` is written as `text`, whatever that is.
+fn with_text(name: &str, text: &str) -> Box<RawValue> {
+    let others = current_customer(NOW).to_string().replace(&format!("\"{name}\":"), "\"instead\":");
+    RawValue::from_string(format!("{{\"{name}\":{text},{}", &others[1..])).unwrap()
+}
+
 #[tokio::test]
 async fn jwt_times_have_five_seconds_of_leeway() {
     let stack = TestStack::start().await;
-    for (name, value) in [("iat", NOW + 5), ("nbf", NOW + 5), ("exp", NOW - 4)] {
-        let jwt = platform_jwt(&with(current_customer(NOW), name, value));
-        assert_eq!(stack.exchange(&jwt).token(&stack.demo_token).send().await.status, 200, "{name}");
+    for (name, text, accepted) in [
+        ("iat", "1800000005", true),
+        ("iat", "1800000005.0", true),
+        ("iat", "1.800000005e9", true),
+        ("iat", "1800000005.000001", false),
+        ("iat", "1800000005.5", false),
+        ("iat", "1799913600", false),
+        ("iat", "1799913600.75", false),
+        ("iat", "1799913601", true),
+        ("iat", "-1799999999.5", false),
+        ("iat", "18446744073709551616", false),
+        ("iat", "1e300", false),
+        ("iat", "1e400", false),
+        ("nbf", "1800000004.999999", true),
+        ("nbf", "1800000005", true),
+        ("nbf", "1800000005.25", false),
+        ("nbf", "0.5", true),
+        ("nbf", "-0.5", false),
+        ("nbf", "1e300", false),
+        ("nbf", "1e400", false),
+        ("exp", "1799999996", true),
+        ("exp", "1799999995.000001", true),
+        ("exp", "1799999995", false),
+        ("exp", "1799999994.999999", false),
+        ("exp", "-1900000000.5", false),
+        ("exp", "1900000000.123456789123456789", true),
+        ("exp", "18446744073709551615", true),
+        ("exp", "1e300", true),
+        ("exp", "1e400", false),
+    ] {
+        let jwt = platform_jwt(&with_text(name, text));
+        let answer = stack.exchange(&jwt).token(&stack.demo_token).send().await;
+        assert_eq!(answer.status, if accepted { 200 } else { 401 }, "{name} {text}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn times_with_fractions_give_a_token_of_whole_seconds_always_the_same() {
+    let stack = TestStack::start().await;
+    let mut claims = with(current_customer(NOW), "exp", 1_800_000_900.5);
+    claims["iat"] = json!(1_799_999_999.75);
+    let exchange = async || {
+        let answer = stack.exchange(&platform_jwt(&claims)).token(&stack.demo_token).send().await;
+        answer.storefront_token().to_owned()
+    };
+    let token = exchange().await;
+    let (_, issued) = decode(&token);
+    assert_eq!((&issued["iat"], &issued["exp"]), (&json!(NOW - 1), &json!(NOW - 1 + 86_400)));
+    stack.clock.advance(100);
+    assert_eq!(exchange().await, token);
+}
+
+#[tokio::test]
+async fn a_jwt_may_be_for_several_apps() {
+    let stack = TestStack::start().await;
+    for audience in [json!([demo::APP_CLIENT_ID]), json!(["other-app", demo::APP_CLIENT_ID])] {
+        let jwt = platform_jwt(&with(current_customer(NOW), "aud", audience));
+        assert_eq!(stack.exchange(&jwt).token(&stack.demo_token).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_jwt_that_names_a_claim_twice_is_refused() {
+    let stack = TestStack::start().await;
+    let good = current_customer(NOW).to_string();
+    for (claim, again) in [
+        ("\"sub\"", r#""sub":"demostore","#),
+        ("\"sub\"", r#""s\u0075b":"otherstore","#),
+        ("\"version\"", r#""version":2,"#),
+        ("\"id\"", r#""id":313,"#),
+        ("\"version\"", r#""nested":[{"a":1,"a":1}],"#),
+    ] {
+        let claims = RawValue::from_string(good.replace(claim, &format!("{again}{claim}"))).unwrap();
+        assert_ne!(claims.get(), good);
+        is_refused(&stack, &platform_jwt(&claims), claims.get()).await;
     }
 }
 
@@ -185,21 +278,40 @@ async fn until_the_app_is_set_there_is_no_exchange_but_callers_are_checked() {
     let (_, stack, proxy) = behind_proxy().await;
     let call = stack.exchange(&platform_jwt(&current_customer(NOW)));
     let exchange = || call.clone().token(&stack.demo_token).send();
-    for secret in [
-        r#"{"clientId":"","clientSecret":""}"#,
-        r#"{"clientId":"demo-app-client-id","clientSecret":""}"#,
-        r#"{"clientId":"demo-app-client-id","clientSecret":"shorter than thirty-two bytes"}"#,
-        "{}",
-        "not JSON",
+    let not_set = "the app's client id and secret are not set.";
+    for (secret, problem) in [
+        (r#"{"clientId":"","clientSecret":""}"#, not_set),
+        (r#"{"clientId":" ","clientSecret":"\n"}"#, not_set),
+        (r#"{"clientId":null}"#, not_set),
+        ("{}", not_set),
+        ("demo-app-client-id", "the app secret is set, but is not JSON."),
+        (r#"{"clientId":"a","clientSecret":"1234567890123456"#, "the app secret is set, but is not JSON."),
+        (r#"["a", "1234567890123456"]"#, "the app secret is set, but is no JSON object."),
+        (
+            r#"{"clientId":"a","clientSecret":"1234567890123456","clientSecret":"6543210987654321"}"#,
+            "the app secret is set, but names a member twice.",
+        ),
+        (r#"{"clientSecret":"1234567890123456"}"#, "the app secret is set, but its clientId is missing or empty."),
+        (r#"{"clientId":"a","clientSecret":" "}"#, "the app secret is set, but its clientSecret is missing or empty."),
+        (r#"{"clientId":7,"clientSecret":""}"#, "the app secret is set, but its clientId is no string."),
+        (
+            r#"{"clientId":"a","clientSecret":["1234567890123456"]}"#,
+            "the app secret is set, but its clientSecret is no string.",
+        ),
+        (
+            r#"{"clientId":"a","clientSecret":" 123456789012345 "}"#,
+            "the app secret is set, but its clientSecret is shorter than 16 bytes.",
+        ),
     ] {
         proxy.set_app_secret(secret);
+        stack.clock.advance(10);
         let answer = exchange().await;
         assert_eq!(answer.retry_after, Some(5));
-        answer.is_error(
-            503,
-            "Service Unavailable",
-            "Current-customer JWTs cannot be exchanged yet: the app's client id and secret are not set.",
-        );
+        let text = format!("Current-customer JWTs cannot be exchanged: {problem}");
+        let log = LOG.text();
+        let line = log.lines().find(|line| line.contains(&answer.request_id)).unwrap();
+        assert!(line.contains("ERROR") && line.contains(&text), "{line}");
+        answer.is_error(503, "Service Unavailable", &text);
         call.clone().token("bad").send().await.is_invalid_token();
         stack.get("/auth/storefront").token(&stack.demo_token).send().await.refuses_fields(&["jwtToken"]);
     }
@@ -211,4 +323,39 @@ async fn until_the_app_is_set_there_is_no_exchange_but_callers_are_checked() {
     proxy.set_app_secret(r#"{"clientId":"","clientSecret":""}"#);
     stack.clock.advance(300);
     assert_eq!(exchange().await.status, 503);
+}
+
+#[tokio::test]
+async fn an_app_secret_may_be_as_short_as_the_platform_makes_them_and_pasted_with_blanks() {
+    let (_, stack, proxy) = behind_proxy().await;
+    for (client_id, client_secret) in [
+        (demo::APP_CLIENT_ID, "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p"),
+        (demo::APP_CLIENT_ID, "0123456789abcdef"),
+        ("\tdemo-app-client-id\n", " demo-app-client-secret-0123456789abcdef\r\n"),
+        (demo::APP_CLIENT_ID, "one with blanks in it"),
+    ] {
+        proxy.set_app_secret(&json!({"clientId": client_id, "clientSecret": client_secret}).to_string());
+        stack.clock.advance(10);
+        let claims = current_customer(NOW);
+        let jwt = sign(&Header::default(), &claims, client_secret.trim());
+        let answer = stack.exchange(&jwt).token(&stack.demo_token).send().await;
+        assert_eq!(answer.status, 200, "{client_secret:?}: {}", answer.body);
+        let shorter = sign(&Header::default(), &claims, &client_secret.trim()[1..]);
+        is_refused(&stack, &shorter, "another secret").await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_secret_that_is_binary_cannot_be_used() {
+    let (_, stack, proxy) = behind_proxy().await;
+    proxy.rule(|request| match request.body["SecretId"].as_str() {
+        Some(id) if id.starts_with("app") => Fate::Answered(200, json!({"SecretBinary": "e30="})),
+        _ => Fate::Forwarded,
+    });
+    let answer = stack.exchange(&platform_jwt(&current_customer(NOW))).token(&stack.demo_token).send().await;
+    answer.is_error(
+        503,
+        "Service Unavailable",
+        "Current-customer JWTs cannot be exchanged: the app secret is set, but is not JSON.",
+    );
 }

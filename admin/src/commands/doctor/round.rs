@@ -180,7 +180,7 @@ fn own_id(token: &str) -> u64 {
     claims.ok().and_then(|claims| claims["jti"].as_str()?.parse().ok()).unwrap_or(0)
 }
 
-/// None if the app is not set.
+/// None if there is no app to make one for.
 async fn current_customer_jwt(tool: &Tool) -> Option<String> {
     let app = secrets::app(tool).await.ok()??.ok()?;
     let now = tool.stack.services.clock.now();

@@ -9,7 +9,7 @@ use aws_sdk_secretsmanager::{
 use shared::{
     fault::Fault,
     keys::{
-        app::AppSecret,
+        app::{AppSecret, NOT_SET},
         jwt::DAY,
         keyring::{Keyring, KeyringSecret},
     },
@@ -121,10 +121,15 @@ pub async fn app_secret(tool: &Tool) -> Finding {
     let check = "secret: app";
     match app(tool).await {
         Ok(Some(Ok(_))) => Finding::good(check, "It is set."),
-        Ok(Some(Err(_))) => Finding::doubtful(
+        Ok(Some(Err(NOT_SET))) => Finding::doubtful(
             check,
             "The app's client id and secret are not set, so GET /auth/storefront answers 503.",
             "Fill it in as docs/deploying.md says, if storefronts exchange current-customer JWTs.",
+        ),
+        Ok(Some(Err(problem))) => Finding::bad(
+            check,
+            format!("It cannot be used, so GET /auth/storefront answers 503: {problem}."),
+            "Fill it in anew as docs/deploying.md says.",
         ),
         Ok(None) => Finding::bad(
             check,
@@ -135,7 +140,7 @@ pub async fn app_secret(tool: &Tool) -> Finding {
     }
 }
 
-/// The app whose current-customer JWTs are exchanged, or why it is not set; none without a secret.
+/// The app whose current-customer JWTs are exchanged, or why there is none; none without a secret.
 pub async fn app(tool: &Tool) -> Result<Option<Result<AppSecret, &'static str>>, Fault> {
     let text = secret_text(tool, &tool.stack.configuration().app_secret_id).await?;
     Ok(text.map(|text| AppSecret::parse(&text)))

@@ -45,7 +45,7 @@ impl Row {
         [customer_email_key(&self.email), customer_key(self.customer_id)]
     }
 
-    /// Whether logins take another time than those with a hash that was made here.
+    /// Whether logins may take another time than those with a hash that was made here.
     pub fn has_other_cost(&self) -> bool {
         matches!(&self.secret, Secret::Hash(hash) if !costs_the_same(hash))
     }
