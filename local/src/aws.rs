@@ -18,7 +18,12 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 /// Largest request to Secrets Manager that is read, in bytes.
@@ -37,7 +42,22 @@ struct Backend {
     client: Client<HttpConnector, Body>,
 }
 
-/// Opens the database in the folder, which is made if need be, or in memory.
+/// Takes the folder, which is made if need be, until the file is closed or the process ends, however it ends: whoever uses it
+/// has the secrets in memory, and would write them over another's.
+///
+/// # Errors
+/// If the folder cannot be written, or is taken.
+pub fn take_folder(folder: &Path) -> Result<File, StartError> {
+    fs::create_dir_all(folder).map_err(|error| data_error(folder, &error))?;
+    let file = File::create(folder.join("lock")).map_err(|error| data_error(folder, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { folder: folder.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(data_error(folder, &error)),
+    }
+}
+
+/// Opens the database in the folder, or in memory.
 ///
 /// # Errors
 /// If the folder cannot be written.
@@ -45,7 +65,6 @@ pub fn open_database(folder: Option<&Path>) -> Result<Database, StartError> {
     let Some(folder) = folder else {
         return Database::memory().map_err(|error| data_error(Path::new("memory"), &error));
     };
-    fs::create_dir_all(folder).map_err(|error| data_error(folder, &error))?;
     let file = folder.join("dynamodb.sqlite");
     Database::new(&file.to_string_lossy()).map_err(|error| data_error(folder, &error))
 }

@@ -15,6 +15,7 @@ use secrets_manager::SecretsManager;
 use server::{Server, StartError};
 use shared::{clock::Clock, configuration::Configuration};
 use std::{
+    fs::File,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -50,16 +51,18 @@ pub struct Stack {
     pub aws: aws::LocalAws,
     /// Configuration of SDK clients that speak to the local AWS.
     pub sdk_config: SdkConfig,
+    _folder: Option<File>,
 }
 
 impl Stack {
     /// Starts both servers, and makes tables and demo data where there are none.
     ///
     /// # Errors
-    /// If a port is taken, or the folder cannot be written or holds a broken file.
+    /// If a port or the folder is taken, or the folder cannot be written or holds a broken file.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let api_listener = server::bind(options.port, "--port").await?;
         let aws_listener = server::bind_to(options.aws_address, "--aws-host or --aws-port").await?;
+        let folder = options.data.as_deref().map(aws::take_folder).transpose()?;
         let database = aws::open_database(options.data.as_deref())?;
         let secrets = demo::secrets(&options.configuration);
         let secrets_manager = SecretsManager::open(options.data.as_deref(), secrets, options.clock.clone())?;
@@ -67,7 +70,7 @@ impl Stack {
         let sdk_config = aws::sdk_config(&aws.server.url).await;
         demo::prepare(&sdk_config, &options.configuration).await?;
         let api = gateway::start(api_listener, &sdk_config, &options.configuration, &options.clock)?;
-        Ok(Self { api, aws, sdk_config })
+        Ok(Self { api, aws, sdk_config, _folder: folder })
     }
 
     /// Lets open requests finish, and stops.

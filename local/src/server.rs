@@ -1,16 +1,38 @@
-//! An HTTP server that can be stopped.
+//! An HTTP server that can be stopped, and that keeps no connection on which nothing comes.
 
-use axum::Router;
+use axum::{
+    Extension, Router,
+    body::{Body, HttpBody},
+    extract::{ConnectInfo, Request},
+    middleware::map_request,
+    serve::Listener,
+};
+use futures_util::{StreamExt, stream};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
 use shared::fault::Fault;
 use std::{
+    future::ready,
     io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    select,
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
 
 /// How long open requests have to finish.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a connection may take to send a request's head, from its beginning or its last answer on, and then the body.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the stack cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +54,12 @@ pub enum StartError {
         folder: String,
         /// What went wrong.
         cause: String,
+    },
+    /// Another program uses the folder.
+    #[error("{folder} is in use; stop the one that uses it, or choose another folder with --data")]
+    InUse {
+        /// The folder.
+        folder: String,
     },
     /// Tables or demo data cannot be made.
     #[error("cannot make the demo data: {0}")]
@@ -71,10 +99,23 @@ impl Server {
     /// # Errors
     /// If the listener has no address.
     pub fn start(listener: TcpListener, router: Router) -> io::Result<Self> {
-        Self::spawn(listener, |listener, stopped| async move {
-            let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            let serving = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
-            serving.unwrap_or_else(|error| tracing::error!(%error, "server failed"));
+        let router = router.layer(map_request(|request| ready(in_time(request))));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+        Self::spawn(listener, |mut listener, mut stopped| async move {
+            let connections = GracefulShutdown::new();
+            loop {
+                let (stream, peer) = select! {
+                    accepted = Listener::accept(&mut listener) => accepted,
+                    () = &mut stopped => break,
+                };
+                let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
+                let connection = http.serve_connection(TokioIo::new(stream), service);
+                // It fails if the client leaves or stalls; nobody is there to be told.
+                tokio::spawn(connections.watch(connection));
+            }
+            drop(listener);
+            connections.shutdown().await;
         })
     }
 
@@ -103,4 +144,22 @@ impl Server {
             self.task.abort();
         }
     }
+}
+
+/// The request with a body that fails if it does not come in time.
+fn in_time(request: Request) -> Request {
+    if request.body().is_end_stream() {
+        return request;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    request.map(|body| {
+        let chunks = stream::unfold(Some(body.into_data_stream()), move |chunks| async move {
+            let mut chunks = chunks?;
+            match timeout_at(deadline, chunks.next()).await {
+                Ok(chunk) => Some((chunk?, Some(chunks))),
+                Err(late) => Some((Err(axum::Error::new(late)), None)),
+            }
+        });
+        Body::from_stream(chunks)
+    })
 }

@@ -5,10 +5,11 @@
 use aws_sdk_secretsmanager::Client;
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 use tests::{admin_login, decode, rotated_keyring};
@@ -34,7 +35,7 @@ impl Program {
             assert_ne!(output.read_line(&mut greeting).unwrap(), 0, "it ended with {greeting}");
         }
         // The log follows on the same stream, and must not block for want of a reader.
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         Self { child, greeting }
     }
 
@@ -51,17 +52,22 @@ impl Program {
         self.greeting.split(after).nth(1).unwrap().split_whitespace().next().unwrap().into()
     }
 
+    /// The exit code; -1 where the signal itself ended it.
     fn stop(&mut self, signal: &str) -> i32 {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        self.exit_code()
+    }
+
+    fn exit_code(&mut self) -> i32 {
         let patience = Instant::now() + Duration::from_secs(10);
         while Instant::now() < patience {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code().unwrap_or(-1);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
-        panic!("it did not stop");
+        panic!("it does not stop");
     }
 }
 
@@ -122,10 +128,10 @@ async fn data_and_secrets_are_kept_where_a_folder_is_given() {
 }
 
 fn fails_with_one_line(arguments: &[&str], says: &str) {
-    let mut child = command(arguments).spawn().unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut program = Program { child: command(arguments).spawn().unwrap(), greeting: String::new() };
+    assert_eq!(program.exit_code(), 1);
     let mut error = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    program.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
     assert_eq!(error.lines().count(), 1, "{error}");
     assert!(error.contains(says), "{error}");
 }
@@ -152,4 +158,49 @@ fn a_folder_that_cannot_be_used_is_one_clear_line() {
     std::fs::write(broken.path().join("secrets.json"), "[").unwrap();
     let arguments = ["--port", "0", "--aws-port", "0", "--data", broken.path().to_str().unwrap()];
     fails_with_one_line(&arguments, "secrets.json: broken at line 1");
+}
+
+#[test]
+fn a_folder_is_used_by_one_program_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let mut program = Program::start(&["--data", folder]);
+    let second = ["--port", "0", "--aws-port", "0", "--data", folder];
+    fails_with_one_line(&second, "stop the one that uses it, or choose another folder with --data");
+    assert_eq!(program.stop("-KILL"), -1);
+    // What was killed leaves nothing locked.
+    Program::start(&["--data", folder]);
+}
+
+#[test]
+fn connections_that_stall_are_closed() {
+    let program = Program::start(&[]);
+    let port = |url: &str| url.rsplit(':').next().unwrap().split('/').next().unwrap().parse::<u16>().unwrap();
+    let (api, aws) = (port(&program.url("API")), port(&program.url("Secrets Manager")));
+    let half_a_body = |path: &str, target: &str| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {target}\r\n");
+        format!("{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{\"half\":")
+    };
+    let cases = [
+        (api, String::new(), ""),
+        (api, "GET /api/io/backend/tokens HTTP/1.1\r\nHost: localhost\r\n".into(), ""),
+        // No further request follows the first.
+        (api, "GET /openapi.yaml HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), "HTTP/1.1 200 OK"),
+        (api, half_a_body("/api/io/auth/backend", "none"), "HTTP/1.1 400 Bad Request"),
+        (aws, half_a_body("/", "secretsmanager.GetSecretValue"), "HTTP/1.1 400 Bad Request"),
+        (aws, half_a_body("/", "DynamoDB_20120810.GetItem"), "HTTP/1.1 502 Bad Gateway"),
+    ];
+    thread::scope(|scope| {
+        for (port, sent, answer) in &cases {
+            scope.spawn(move || {
+                let mut connection = TcpStream::connect(("127.0.0.1", *port)).unwrap();
+                connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+                connection.write_all(sent.as_bytes()).unwrap();
+                let mut answered = String::new();
+                let closed = connection.read_to_string(&mut answered);
+                assert!(closed.is_ok(), "still open after {sent:?}: {closed:?}, {answered}");
+                assert!(answered.starts_with(answer), "{sent:?}: {answered}");
+            });
+        }
+    });
 }

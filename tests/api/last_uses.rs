@@ -8,7 +8,7 @@ use shared::{
     tables::{
         directory::Scope,
         items,
-        tokens::{LAST_USE_INTERVAL as INTERVAL, TokenIdentity, TokenTable},
+        tokens::{LAST_USE_INTERVAL as INTERVAL, TokenTable},
     },
 };
 use std::time::{Duration, Instant};
@@ -104,24 +104,12 @@ async fn what_another_instance_wrote_within_the_hour_stands() {
 #[tokio::test]
 async fn a_late_note_does_not_bring_a_deleted_token_back() {
     let stack = TestStack::start().await;
-    let token = stack.create_token("mine").await;
-    let iat = decode(&token).1["iat"].as_u64().unwrap();
-    let of = |id, iat, kid: &str| TokenIdentity {
-        id,
-        kid: kid.into(),
-        email: demo::ADMIN_EMAIL.into(),
-        iat,
-        nbf: None,
-        exp: None,
-    };
+    stack.create_token("mine").await;
     assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
-    for identity in [of(2, iat, "demo"), of(77, iat, "demo"), of(1, iat, "demo"), of(1, 1_704_067_200, "other")] {
-        stack.tokens().note_use(demo::STORE, &identity, NOW + INTERVAL).await.unwrap();
-    }
     for id in [2, 77] {
+        stack.tokens().note_use(demo::STORE, id, NOW + INTERVAL).await.unwrap();
         assert!(stack.tokens().record(demo::STORE, id).await.unwrap().is_none());
     }
-    assert_ne!(stack.token_last_used_at(1).await, Some(NOW + INTERVAL), "a note for another token of this id");
 }
 
 #[tokio::test]

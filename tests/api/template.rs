@@ -252,8 +252,18 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 6] {
     ]
 }
 
-/// What a caller must be allowed to send the request: actions, and the resources of the template that they are on.
-fn actions(operation: &str, body: &Value) -> Vec<(String, String)> {
+/// An action, and the resource of the template that it is on.
+type Grant = (String, String);
+
+/// A request, or one of the items of a transaction.
+struct Part {
+    /// What a caller must be allowed to send it.
+    grant: Grant,
+    is_of_transaction: bool,
+    body: Value,
+}
+
+fn parts(operation: &str, body: &Value) -> Vec<Part> {
     let resource = |name: &Value| match name.as_str().unwrap() {
         name if name.starts_with("tokens") => "TokensTable".to_owned(),
         name if name.starts_with("directory") => "DirectoryTable".to_owned(),
@@ -262,29 +272,68 @@ fn actions(operation: &str, body: &Value) -> Vec<(String, String)> {
         name if name.starts_with("app") => "AppSecret".to_owned(),
         other => panic!("{other}"),
     };
+    let alone = |grant| vec![Part { grant, is_of_transaction: false, body: body.clone() }];
     match operation {
-        "GetSecretValue" => vec![(format!("secretsmanager:{operation}"), resource(&body["SecretId"]))],
+        "GetSecretValue" => alone((format!("secretsmanager:{operation}"), resource(&body["SecretId"]))),
         "TransactWriteItems" => {
             let items = body["TransactItems"].as_array().unwrap().iter().flat_map(|item| item.as_object().unwrap());
             let action = |name: &str| match name {
                 "ConditionCheck" | "Delete" | "Put" | "Update" => format!("dynamodb:{name}Item"),
                 other => panic!("{other}"),
             };
-            items.map(|(name, item)| (action(name), resource(&item["TableName"]))).collect()
+            let part = |(name, item): (&String, &Value)| {
+                let grant = (action(name), resource(&item["TableName"]));
+                Part { grant, is_of_transaction: true, body: item.clone() }
+            };
+            items.map(part).collect()
         }
-        _ => vec![(format!("dynamodb:{operation}"), resource(&body["TableName"]))],
+        _ => alone((format!("dynamodb:{operation}"), resource(&body["TableName"]))),
     }
 }
 
-/// What the role allows, but for its log and traces.
-fn allowed(template: &Yaml, role: &str) -> BTreeSet<(String, String)> {
+/// What the role allows, but for its log and traces, and on which condition.
+fn grants<'a>(template: &'a Yaml, role: &str) -> BTreeMap<Grant, &'a Yaml> {
     let policy = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
-    let statements = policy["Statement"].as_vec().unwrap().iter();
-    let allowed = statements.flat_map(|statement| {
+    let mut grants = BTreeMap::new();
+    for statement in policy["Statement"].as_vec().unwrap() {
         let on = text(&statement["Resource"]).trim_end_matches(".Arn");
-        statement["Action"].as_vec().unwrap().iter().map(move |action| (text(action).to_owned(), on.to_owned()))
-    });
-    allowed.filter(|(action, _)| !action.starts_with("logs:") && !action.starts_with("xray:")).collect()
+        for action in statement["Action"].as_vec().unwrap().iter().map(text) {
+            if !action.starts_with("logs:") && !action.starts_with("xray:") {
+                let earlier = grants.insert((action.to_owned(), on.to_owned()), &statement["Condition"]);
+                assert!(earlier.is_none(), "{role} allows {action} twice");
+            }
+        }
+    }
+    grants
+}
+
+/// The attributes that an update names: those of its key, and all in its expressions, be they written or compared.
+fn attributes(update: &Value) -> BTreeSet<&str> {
+    const WORDS: [&str; 7] = ["SET", "ADD", "AND", "OR", "attribute_exists", "attribute_not_exists", "if_not_exists"];
+    let names = &update["ExpressionAttributeNames"];
+    let expressions = ["UpdateExpression", "ConditionExpression"].map(|name| update[name].as_str().unwrap_or_default());
+    let words = expressions.into_iter().flat_map(|text| text.split([' ', ',', '(', ')', '=', '<', '>', '+', '-']));
+    let in_expressions = words
+        .filter(|word| !word.is_empty() && !word.starts_with(':') && !WORDS.contains(word))
+        .map(|word| names[word].as_str().unwrap_or(word));
+    update["Key"].as_object().unwrap().keys().map(String::as_str).chain(in_expressions).collect()
+}
+
+/// That the condition lets all these updates through, and as few others as can be said.
+fn check_condition(condition: &Yaml, updates: &[&Part], role: &str) {
+    let listed = condition["ForAllValues:StringEquals"]["dynamodb:Attributes"].as_vec().unwrap().iter().map(text);
+    let named = updates.iter().flat_map(|update| attributes(&update.body));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), named.collect(), "{role}");
+
+    assert_eq!(
+        condition["StringNotEquals"]["dynamodb:EnclosingOperation"].as_str(),
+        Some("TransactWriteItems"),
+        "{role}"
+    );
+    let returned = condition["StringEqualsIfExists"]["dynamodb:ReturnValues"].as_str().unwrap();
+    for update in updates {
+        assert_eq!(update.body["ReturnValues"].as_str().unwrap_or("NONE"), returned, "{role}");
+    }
 }
 
 #[tokio::test]
@@ -294,6 +343,7 @@ async fn each_role_allows_just_what_its_function_does() {
     let calls_by_role = calls_by_role(&stack);
     let roles: BTreeSet<_> = endpoints(&template).into_iter().map(|name| format!("{name}Role")).collect();
     assert_eq!(calls_by_role.iter().map(|(role, _)| (*role).to_owned()).collect::<BTreeSet<_>>(), roles);
+    let update_tokens = ("dynamodb:UpdateItem".to_owned(), "TokensTable".to_owned());
     for (role, calls) in calls_by_role {
         // New ones, whose use is noted.
         let token = direct.create_token(role).await;
@@ -309,14 +359,31 @@ async fn each_role_allows_just_what_its_function_does() {
             }
             stack.clock.advance(WINDOW);
         }
-        if role != "CreateBackendTokenRole" {
+        if role == "CreateBackendTokenRole" {
+            // Only where a store looks full are its tokens looked at.
+            let live = direct.total_count().await;
+            direct.set_live_count(1_000_000).await;
+            assert_eq!(stack.post("/auth/backend", &admin_login("n")).send().await.status, 507);
+            direct.set_live_count(live).await;
+        } else {
             eventually(async || direct.token_last_used_at(id).await.is_some()).await;
             eventually(async || direct.account_last_used_at(&account).await.is_some()).await;
         }
+        let requests = proxy.take_requests();
+        let parts: Vec<_> = requests.iter().flat_map(|(operation, body)| parts(operation, body)).collect();
         // Every start reads the keyring, and the counter for a connection.
         let warm_up = [("secretsmanager:GetSecretValue", "KeyringSecret"), ("dynamodb:GetItem", "TokensTable")];
         let mut done: BTreeSet<_> = warm_up.map(|(action, on)| (action.to_owned(), on.to_owned())).into();
-        done.extend(proxy.take_requests().iter().flat_map(|(operation, body)| actions(operation, body)));
-        assert_eq!(allowed(&template, role), done, "{role}");
+        done.extend(parts.iter().map(|part| part.grant.clone()));
+        let grants = grants(&template, role);
+        assert_eq!(grants.keys().cloned().collect::<BTreeSet<_>>(), done, "{role}");
+
+        // What the keys of a condition are filled with in a transaction is not documented.
+        let transacts = parts.iter().any(|part| part.is_of_transaction);
+        assert_eq!(grants[&update_tokens].is_badvalue(), transacts, "{role}");
+        for (grant, condition) in grants.iter().filter(|(_, condition)| !condition.is_badvalue()) {
+            let updates: Vec<_> = parts.iter().filter(|part| part.grant == *grant).collect();
+            check_condition(condition, &updates, role);
+        }
     }
 }

@@ -15,7 +15,7 @@ use shared::{
     configuration::{Configuration, StorefrontAccess},
     tables::{
         directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE, Scope},
-        items::key,
+        items::{key, number},
         tokens::TokenTable,
     },
 };
@@ -242,6 +242,13 @@ impl TestStack {
     /// A page of the tokens of the store, as listed for a caller.
     pub async fn list(&self, token: &str, query: &str) -> Answer {
         self.get(&format!("/backend/tokens{query}")).token(token).send().await
+    }
+
+    /// As if the demo store had so many tokens.
+    pub async fn set_live_count(&self, live: u64) {
+        let counting = self.dynamodb.update_item().table_name(&self.configuration.tokens_table);
+        let counting = counting.set_key(Some(key(demo::STORE, "COUNTER".into()))).update_expression("SET live = :live");
+        counting.expression_attribute_values(":live", number(live)).send().await.unwrap();
     }
 
     pub async fn total_count(&self) -> u64 {

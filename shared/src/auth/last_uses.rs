@@ -60,7 +60,7 @@ impl LastUses {
         for (this, at) in unwritten {
             let (store_hash, credential) = &this;
             let written = match credential {
-                Credential::Token(identity) => self.tokens.note_use(store_hash, identity, at).await,
+                Credential::Token(identity) => self.tokens.note_use(store_hash, identity.id, at).await,
                 Credential::ApiAccount { sha256 } => self.tokens.note_use_of_api_account(store_hash, sha256, at).await,
             };
             if let Err(fault) = written {

@@ -1,9 +1,6 @@
 //! When tokens and API accounts were last used.
 
-use super::{
-    record::TokenIdentity,
-    table::{TokenTable, token_key},
-};
+use super::table::{TokenTable, token_key};
 use crate::{
     fault::Fault,
     tables::{
@@ -27,14 +24,12 @@ const NOT_LATELY: &str = "(attribute_not_exists(last_used_at) OR last_used_at <=
 
 impl TokenTable {
     /// Notes that a token was used, unless that was noted lately or the token has been deleted since.
-    pub async fn note_use(&self, store_hash: &str, token: &TokenIdentity, now: u64) -> Result<(), Fault> {
-        let mut noting = self
-            .noting(key(store_hash, token_key(token.id)), now)
-            .condition_expression(format!("{} AND {NOT_LATELY}", token.condition()));
-        for (name, value) in token.values() {
-            noting = noting.expression_attribute_values(name, value);
-        }
-        note(noting).await
+    ///
+    /// What else its record holds is not compared: `template.yaml` lets most functions update only the attributes that are named
+    /// here, and does not tell those that are compared from those that are written.
+    pub async fn note_use(&self, store_hash: &str, id: u64, now: u64) -> Result<(), Fault> {
+        let noting = self.noting(key(store_hash, token_key(id)), now);
+        note(noting.condition_expression(format!("attribute_exists(pk) AND {NOT_LATELY}"))).await
     }
 
     /// Notes that an API account was used, unless that was noted lately.
