@@ -128,7 +128,7 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
     # is asked for again, and the attempt counted again.
     skips = [
         "what_is_no_endpoint", "stand_twice", "bodies_that_cannot_be_read", "until_the_app", "an_app_secret",
-        "same_time", "parallel", "any_json_type",
+        "same_time", "parallel", "any_json_type", "bound_to_its_record", "an_access_token_without",
         "after_ten_failures", "a_successful_login_clears", "attempts_spread", "does_not_clear_the_count",
     ]
     listed = cargo_test(["--test", "api", "--", "--list"], aws)

@@ -105,20 +105,48 @@ fn routes_that_hash_passwords_have_the_login_throttle() {
     assert_eq!(throttled.len(), 4);
 }
 
+/// What API Gateway answers by itself, with the type that stands for it where it has no entry, and our status for it.
+///
+/// Source: API Gateway developer guide, "Gateway response types for API Gateway".
+const GATEWAY_RESPONSE_TYPES: [(&str, &str, i64); 19] = [
+    ("ACCESS_DENIED", "DEFAULT_4XX", 403),
+    ("API_CONFIGURATION_ERROR", "DEFAULT_5XX", 500),
+    ("AUTHORIZER_CONFIGURATION_ERROR", "DEFAULT_5XX", 500),
+    ("AUTHORIZER_FAILURE", "DEFAULT_5XX", 500),
+    ("BAD_REQUEST_BODY", "DEFAULT_4XX", 400),
+    ("BAD_REQUEST_PARAMETERS", "DEFAULT_4XX", 400),
+    ("EXPIRED_TOKEN", "DEFAULT_4XX", 401),
+    ("INTEGRATION_FAILURE", "DEFAULT_5XX", 503),
+    ("INTEGRATION_TIMEOUT", "DEFAULT_5XX", 503),
+    ("INVALID_API_KEY", "DEFAULT_4XX", 403),
+    ("INVALID_SIGNATURE", "DEFAULT_4XX", 404),
+    ("MISSING_AUTHENTICATION_TOKEN", "DEFAULT_4XX", 404),
+    ("QUOTA_EXCEEDED", "DEFAULT_4XX", 429),
+    ("REQUEST_TOO_LARGE", "DEFAULT_4XX", 413),
+    ("RESOURCE_NOT_FOUND", "DEFAULT_4XX", 404),
+    ("THROTTLED", "DEFAULT_4XX", 429),
+    ("UNAUTHORIZED", "DEFAULT_4XX", 401),
+    ("UNSUPPORTED_MEDIA_TYPE", "DEFAULT_4XX", 415),
+    ("WAF_FILTERED", "DEFAULT_4XX", 403),
+];
+
 #[test]
 fn what_the_gateway_answers_by_itself_is_in_the_envelope() {
     let template = template();
-    let mut kinds = BTreeSet::new();
+    let mut statuses = BTreeMap::new();
     for (kind, response) in entries(&template["Resources"]["Api"]["Properties"]["GatewayResponses"]) {
         let headers = &response["ResponseParameters"]["Headers"];
         let header = |name: &str| headers[name].as_str().map(|value| value.trim_matches('\'').to_owned());
         let body = text(&response["ResponseTemplates"]["application/json"]);
-        check_answer(kind, response["StatusCode"].as_i64().unwrap(), body, header);
-        kinds.insert(kind);
+        let status = response["StatusCode"].as_i64().unwrap();
+        check_answer(kind, status, body, header);
+        statuses.insert(kind, status);
     }
-    let needed = ["MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "REQUEST_TOO_LARGE", "INTEGRATION_FAILURE"];
-    let needed = [needed.as_slice(), &["INTEGRATION_TIMEOUT", "WAF_FILTERED", "DEFAULT_4XX", "DEFAULT_5XX"]].concat();
-    assert!(needed.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    for (kind, default, status) in GATEWAY_RESPONSE_TYPES {
+        let answered = statuses.remove(kind).or_else(|| statuses.get(default).copied());
+        assert_eq!(answered, Some(status), "{kind}");
+    }
+    assert_eq!(statuses.into_keys().collect::<Vec<_>>(), ["DEFAULT_4XX", "DEFAULT_5XX"], "no type of API Gateway's");
 
     let web_acl = &template["Resources"]["WebAcl"]["Properties"];
     for rule in web_acl["Rules"].as_vec().unwrap() {
@@ -134,8 +162,10 @@ fn what_the_gateway_answers_by_itself_is_in_the_envelope() {
 
 fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Option<String>) {
     let answer: Value = serde_json::from_str(body).unwrap();
+    let err_msg = answer["data"]["errMsg"].as_str().unwrap();
     let message = match status {
         400 => "Bad Request",
+        401 => err_msg,
         403 => "Forbidden",
         404 => "Not Found Error",
         413 => "Request Entity Too Large",
@@ -145,12 +175,17 @@ fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Op
         503 => "Service Unavailable",
         other => panic!("{kind}: {other} is no status of the contract"),
     };
-    let err_msg = answer["data"]["errMsg"].as_str().unwrap();
     let envelope = json!({
         "code": status, "data": {"errMsg": err_msg}, "meta": {"message": message}, "detail": err_msg,
     });
     assert_eq!(answer, envelope, "{kind}");
-    assert_eq!(header("Cache-Control").as_deref(), Some("no-store"), "{kind}");
+    for (name, value) in [
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Strict-Transport-Security", "max-age=31536000"),
+    ] {
+        assert_eq!(header(name).as_deref(), Some(value), "{kind}: {name}");
+    }
     let retry_after = header("Retry-After");
     assert_eq!(retry_after.is_some(), [429, 503].contains(&status), "{kind}");
     if let Some(seconds) = retry_after {
@@ -158,6 +193,7 @@ fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Op
     }
     // The functions say the same.
     let same = match status {
+        401 => Error::InvalidToken(""),
         404 => Error::NoSuchRoute,
         415 => Error::UnsupportedMediaType,
         500 => Error::Internal(String::new()),

@@ -43,6 +43,7 @@ impl Call {
         let text = response.text().await.unwrap();
         assert_eq!(headers["content-type"], "application/json", "{text}");
         assert_eq!(headers["cache-control"], "no-store", "{text}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{text}");
         let body: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(body["code"], status, "{text}");
         assert!(body["meta"]["message"].is_string(), "{text}");

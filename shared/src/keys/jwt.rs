@@ -103,8 +103,8 @@ pub fn check_times(iat: u64, nbf: Option<u64>, exp: Option<u64>, now: u64) -> Re
 }
 
 /// Verifies algorithm and signature, and that the claims are of their types and none stands twice (RFC 7519, section 4, leaves
-/// it to us to refuse that or to take the last; what the platform checked may have been the first). Times and all other values are for the caller
-/// to check: the library would take them from a clock of its own.
+/// it to us to refuse that or to take the last; what the platform checked may have been the first). Times and all other values
+/// are for the caller to check: the library would take them from a clock of its own.
 ///
 /// # Errors
 /// Says why the token is not accepted, without quoting it.

@@ -202,7 +202,7 @@ async fn the_quota_holds_against_parallel_creates_and_a_delete_makes_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_that_have_ended_take_no_room() {
+async fn tokens_that_have_ended_take_no_room_from_parallel_creates() {
     let mut setup = Setup::default();
     setup.configuration.max_tokens_per_store = 4;
     let stack = TestStack::start_with(setup).await;
@@ -236,7 +236,7 @@ async fn tokens_that_have_ended_take_no_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_demotion_holds_against_creates_that_are_under_way() {
+async fn a_demotion_holds_against_parallel_creates() {
     let stack = TestStack::start().await;
     let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
     let demoted = BackendUser { role: Role::Other("sales_rep".into()), ..admin };
