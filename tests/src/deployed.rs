@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 use shared::configuration::{Configuration, StorefrontAccess};
 use std::{env, fs, path::PathBuf};
 
-/// The variable that names the file.
-pub const DEPLOYED_STACK: &str = "TEST_DEPLOYED_STACK";
-
 #[derive(Deserialize)]
 pub struct Deployed {
     /// Host of the API, whose address is that of the local AWS.
@@ -35,7 +32,7 @@ pub struct Deployed {
 impl Deployed {
     /// The deployed stack, if tests shall use one.
     pub fn from_env() -> Option<Self> {
-        let file = env::var(DEPLOYED_STACK).ok()?;
+        let file = env::var("TEST_DEPLOYED_STACK").ok()?;
         Some(serde_json::from_slice(&fs::read(file).unwrap()).unwrap())
     }
 
