@@ -1,6 +1,6 @@
 # `make` lists the commands. What CI runs stands in .ci/ and is only called from here.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt arrows dependencies openapi moto build bench validate e2e ci deploy doctor clean
+.PHONY: help run test lint fmt arrows dependencies openapi moto build bench validate e2e browser ci deploy doctor clean
 
 # Which part of samconfig.toml: default, staging or prod.
 CONFIG ?= default
@@ -47,6 +47,9 @@ validate: ## the template, as the SAM CLI, cfn-lint and checkov see it
 
 e2e: ## build, deploy to a local AWS and call what was deployed; ARGS="-k operating" for some of it
 	e2e/run $(ARGS)
+
+browser: ## pages of several origins in Chromium, against what `make run` starts
+	.ci/browser
 
 ci: ## everything that must hold before a change lands
 	.ci/run

@@ -105,16 +105,21 @@ class Stack:
 
     def call(self, method, path, body=None, prefix="/io", **headers):
         """Status and body of the answer."""
+        answer = self.answer(method, path, body, prefix, headers)
+        return answer.status, json.loads(answer.read())
+
+    def answer(self, method, path, body=None, prefix="/io", headers=None):
+        """The answer itself, for what is in its headers."""
+        headers = dict(headers or {})
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers["Content-Type"] = "application/json"
         request = urllib.request.Request(f"{self.aws.url}/api{prefix}{path}", data, headers, method=method)
         request.add_header("Host", self.api_host)
         try:
-            answer = urllib.request.urlopen(request, timeout=60)
+            return urllib.request.urlopen(request, timeout=60)
         except urllib.error.HTTPError as error:
-            answer = error
-        return answer.status, json.loads(answer.read())
+            return error
 
     def list(self, token):
         return self.call("GET", "/backend/tokens", authToken=token)

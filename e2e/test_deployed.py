@@ -116,6 +116,34 @@ def test_update_in_place_keeps_tokens_and_changes_settings(stack, token):
     assert updated.list(token)[0] == 200
 
 
+def test_pages_of_allowed_origins_may_call(aws, built):
+    """And of none, until some are named: after an update the routes are there."""
+    shop, other = "https://shop.example", "https://other.example"
+    paths = {"/auth/storefront": "GET", "/auth/customers": "POST"}
+    stack = aws.deploy("browsers")
+    # The gateway's own answer, which the local AWS does not render.
+    assert all(stack.answer("OPTIONS", path, headers={"Origin": shop}).status in (403, 404) for path in paths)
+    stack = aws.deploy("browsers", AllowedOrigins=f"http://localhost:3000,{shop}")
+    for prefix in ["/io", "/v3/io"]:
+        for path, method in paths.items():
+            preflight = stack.answer("OPTIONS", path, prefix=prefix, headers={"Origin": shop})
+            assert (preflight.status, preflight.read()) == (204, b"")
+            assert preflight.headers["Access-Control-Allow-Methods"] == method
+            assert preflight.headers["Access-Control-Allow-Headers"] == "authToken, Content-Type, X-Store-Hash"
+            refused = stack.answer(method, path, prefix=prefix, headers={"Origin": shop})
+            assert refused.status == 401
+            for answer in [preflight, refused]:
+                assert answer.headers["Access-Control-Allow-Origin"] == shop
+                assert answer.headers["Vary"] == "Origin"
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+            assert stack.answer("OPTIONS", path, prefix=prefix, headers={"Origin": other}).status == 404
+            for headers in [{"Origin": other}, {}]:
+                answer = stack.answer(method, path, prefix=prefix, headers=headers)
+                assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (401, None)
+    assert stack.answer("OPTIONS", "/backend/tokens", headers={"Origin": shop}).status in (403, 404)
+
+
 def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
     """The tests of `cargo test`, in several stacks side by side: the local AWS takes half a second for each call, and waits."""
     library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)

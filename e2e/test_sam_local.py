@@ -41,4 +41,7 @@ def test_event(aws, built, jwt, outcome):
     )
     assert ended.returncode == 0 and ended.stdout, ended.stderr
     answer = json.loads(ended.stdout)
-    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (outcome["status"], outcome["status"])
+    assert answer["statusCode"] == outcome["status"]
+    # A preflight has no body, and so no envelope.
+    if outcome["status"] != 204:
+        assert json.loads(answer["body"])["code"] == outcome["status"]

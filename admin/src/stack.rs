@@ -131,6 +131,7 @@ impl Stack {
             keyring_secret_id: output("KeyringSecretArn")?,
             app_secret_id: output("AppSecretArn")?,
             storefront_access: parameter("StorefrontAccess").parse().unwrap_or(StorefrontAccess::AuthToken),
+            allowed_origins: parameter("AllowedOrigins").parse().unwrap_or_default(),
             max_tokens_per_store: parameter("MaxTokensPerStore").parse().unwrap_or(1000),
         };
         let api_url = match &arguments.api_url {

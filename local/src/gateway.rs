@@ -4,7 +4,7 @@ use crate::server::Server;
 use aws_config::SdkConfig;
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
     response::{IntoResponse, Response},
@@ -25,7 +25,7 @@ use shared::{
     auth::last_uses::LastUses,
     clock::Clock,
     configuration::Configuration,
-    http::{envelope::error_response, error::Error, guard},
+    http::{cors, envelope::error_response, error::Error, guard},
     lambda::{Endpoint, answer},
     services::Services,
 };
@@ -47,6 +47,8 @@ pub struct Route {
     pub path: &'static str,
     /// Name of the function that answers.
     pub function: &'static str,
+    /// Whether pages may call it, and so the function gets `OPTIONS` too.
+    pub is_for_browsers: bool,
     invoke: Invoke,
 }
 
@@ -64,7 +66,19 @@ pub static ROUTES: [Route; 6] = [
 ];
 
 const fn route<E: Endpoint>(method: Method, path: &'static str) -> Route {
-    Route { method, path, function: E::NAME, invoke: |services, event| invoke::<E>(services, event).boxed() }
+    Route {
+        method,
+        path,
+        function: E::NAME,
+        is_for_browsers: E::BROWSER_METHOD.is_some(),
+        invoke: |services, event| invoke::<E>(services, event).boxed(),
+    }
+}
+
+impl Route {
+    fn leads_from(&self, method: &Method, path: &str) -> bool {
+        self.path == path && (self.method == *method || self.is_for_browsers && *method == Method::OPTIONS)
+    }
 }
 
 /// Answers an event as a deployed function does, once the runtime has handed it over.
@@ -115,7 +129,7 @@ pub fn start_with_clients(
 }
 
 async fn openapi() -> impl IntoResponse {
-    ([("Content-Type", "application/yaml")], include_str!("../../openapi.yaml"))
+    ([("Content-Type", "application/yaml"), ("X-Content-Type-Options", "nosniff")], include_str!("../../openapi.yaml"))
 }
 
 async fn serve(State(functions): State<Arc<Functions>>, request: Request) -> Response {
@@ -158,17 +172,30 @@ impl Functions {
     async fn serve(&self, request: Request, request_id: &str) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
         let path = path_below_prefix(&parts.uri).ok_or(Error::NoSuchRoute)?;
-        let body = to_bytes(body, MAX_PAYLOAD_BYTES).await.map_err(|error| {
-            if error.source().is_some_and(<dyn StdError>::is::<LengthLimitError>) {
-                Error::TooLarge("The body is larger than 10 MiB.")
-            } else {
-                Error::BadRequest("The body cannot be read.")
-            }
-        })?;
-        let function = self.functions.iter().find(|(route, _)| route.method == parts.method && route.path == path);
+        let function = self.functions.iter().find(|(route, _)| route.leads_from(&parts.method, path));
         let (route, services) = function.ok_or(Error::NoSuchRoute)?;
-        Ok((route.invoke)(services, &event(&parts, &body, request_id)).await)
+        match read(body).await {
+            Ok(body) => Ok((route.invoke)(services, &event(&parts, &body, request_id)).await),
+            Err(error) => {
+                let mut answer = http_response(error_response(&error));
+                let origin = services.configuration.allowed_origins.origin(&parts.headers);
+                if let Some(origin) = origin.filter(|_| route.is_for_browsers) {
+                    cors::share(answer.headers_mut(), origin);
+                }
+                Ok(answer)
+            }
+        }
     }
+}
+
+async fn read(body: Body) -> Result<Bytes, Error> {
+    to_bytes(body, MAX_PAYLOAD_BYTES).await.map_err(|error| {
+        if error.source().is_some_and(<dyn StdError>::is::<LengthLimitError>) {
+            Error::TooLarge("The body is larger than 10 MiB.")
+        } else {
+            Error::BadRequest("The body cannot be read.")
+        }
+    })
 }
 
 /// The event that API Gateway sends.

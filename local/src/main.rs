@@ -5,6 +5,7 @@ use local::{Options, Stack, demo};
 use shared::{
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
+    http::cors::AllowedOrigins,
 };
 use std::{io, net::Ipv4Addr, path::PathBuf, process::ExitCode};
 
@@ -28,6 +29,9 @@ struct Arguments {
     /// anyone (public).
     #[arg(long, default_value = "authToken")]
     storefront_access: StorefrontAccess,
+    /// Origins, separated by commas, whose pages may call GET /auth/storefront and POST /auth/customers.
+    #[arg(long, default_value = "")]
+    allowed_origins: AllowedOrigins,
 }
 
 #[tokio::main]
@@ -38,7 +42,10 @@ async fn main() -> ExitCode {
         port: arguments.port,
         aws_address: (arguments.aws_host, arguments.aws_port).into(),
         data: arguments.data,
-        configuration: Configuration::local(arguments.storefront_access),
+        configuration: Configuration {
+            allowed_origins: arguments.allowed_origins,
+            ..Configuration::local(arguments.storefront_access)
+        },
         clock: Clock::system(),
     });
     let stack = match started.await {

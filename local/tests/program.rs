@@ -145,6 +145,15 @@ fn a_busy_port_is_one_clear_line() {
 }
 
 #[test]
+fn a_badly_written_origin_is_refused_with_the_right_spelling() {
+    let output = command(&["--allowed-origins", "https://shop.example/"]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("for '--allowed-origins"), "{error}");
+    assert!(error.contains(r#""https://shop.example/" must be written https://shop.example"#), "{error}");
+}
+
+#[test]
 fn a_folder_that_cannot_be_used_is_one_clear_line() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside_a_file: &Path = &file.path().join("data");

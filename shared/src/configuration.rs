@@ -1,5 +1,6 @@
 //! The settings of a deployment, read once at start.
 
+use crate::http::cors::AllowedOrigins;
 use std::{env, str::FromStr};
 
 /// Who may call the exchange and the login endpoint.
@@ -38,6 +39,8 @@ pub struct Configuration {
     pub app_secret_id: String,
     /// Who may call the exchange and the login endpoint.
     pub storefront_access: StorefrontAccess,
+    /// The origins whose pages may call the exchange and the login endpoint.
+    pub allowed_origins: AllowedOrigins,
     /// How many server-to-server tokens a store may have.
     pub max_tokens_per_store: u64,
 }
@@ -47,7 +50,7 @@ pub struct Configuration {
 #[error("environment variable {variable}: {problem}")]
 pub struct ConfigurationError {
     variable: &'static str,
-    problem: &'static str,
+    problem: String,
 }
 
 impl Configuration {
@@ -61,6 +64,7 @@ impl Configuration {
             keyring_secret_id: "keyring".into(),
             app_secret_id: "app".into(),
             storefront_access,
+            allowed_origins: AllowedOrigins::default(),
             max_tokens_per_store: 1000,
         }
     }
@@ -76,7 +80,7 @@ impl Configuration {
     fn from_variables(value: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigurationError> {
         let required = |variable| {
             let value = value(variable).filter(|value| !value.is_empty());
-            value.ok_or(ConfigurationError { variable, problem: "a value is required" })
+            value.ok_or_else(|| ConfigurationError { variable, problem: "a value is required".into() })
         };
         Ok(Self {
             tokens_table: required("TOKENS_TABLE")?,
@@ -84,12 +88,18 @@ impl Configuration {
             login_attempts_table: required("LOGIN_ATTEMPTS_TABLE")?,
             keyring_secret_id: required("KEYRING_SECRET_ID")?,
             app_secret_id: required("APP_SECRET_ID")?,
-            storefront_access: required("STOREFRONT_ACCESS")?
+            storefront_access: required("STOREFRONT_ACCESS")?.parse().map_err(|problem: &str| ConfigurationError {
+                variable: "STOREFRONT_ACCESS",
+                problem: problem.into(),
+            })?,
+            // None where it is missing: without it no page may do more.
+            allowed_origins: value("ALLOWED_ORIGINS")
+                .unwrap_or_default()
                 .parse()
-                .map_err(|problem| ConfigurationError { variable: "STOREFRONT_ACCESS", problem })?,
+                .map_err(|problem| ConfigurationError { variable: "ALLOWED_ORIGINS", problem })?,
             max_tokens_per_store: required("MAX_TOKENS_PER_STORE")?.parse().map_err(|_| ConfigurationError {
                 variable: "MAX_TOKENS_PER_STORE",
-                problem: "must be a whole number",
+                problem: "must be a whole number".into(),
             })?,
         })
     }
@@ -109,6 +119,18 @@ mod tests {
         ("STOREFRONT_ACCESS", "public"),
         ("MAX_TOKENS_PER_STORE", "7"),
     ];
+
+    #[test]
+    fn origins_may_be_left_out_but_not_be_badly_written() {
+        for none in [None, Some("")] {
+            assert!(with("ALLOWED_ORIGINS", none).is_ok());
+        }
+        assert!(with("ALLOWED_ORIGINS", Some("https://shop.example,http://localhost:3000")).is_ok());
+        assert_eq!(
+            with("ALLOWED_ORIGINS", Some("https://shop.example/")).unwrap_err(),
+            r#"environment variable ALLOWED_ORIGINS: "https://shop.example/" must be written https://shop.example"#
+        );
+    }
 
     fn with(name: &str, value: Option<&str>) -> Result<Configuration, String> {
         let mut variables = BTreeMap::from(GOOD);

@@ -7,7 +7,8 @@ use crate::{
     configuration::Configuration,
     fault::Fault,
     http::{
-        envelope::{Success, response},
+        cors,
+        envelope::{Success, error_response, success_response},
         error::Error,
         guard::{self, Refusal},
     },
@@ -17,19 +18,22 @@ use crate::{
 use futures_util::FutureExt;
 use lambda_http::{
     Body, Request, RequestExt, Response,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, header::STRICT_TRANSPORT_SECURITY},
     request::RequestContext,
     service_fn,
     tower::util::{MapFutureLayer, MapRequestLayer},
 };
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
-/// RFC 6797. A deployed function is reached over TLS only; the stack on a laptop, which does not come through [`run`], without.
-const TLS_FOR_A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// For a year no browser speaks to the host without TLS. It names no subdomains: the operator's may be others' than ours.
+pub const STRICT_TRANSPORT: &str = "max-age=31536000";
 
 pub trait Endpoint: 'static {
     /// The name of its function.
     const NAME: &'static str;
+
+    /// The method by which pages of the deployment's allowed origins may call it, where they may.
+    const BROWSER_METHOD: Option<&'static str> = None;
 
     /// Fetches what the first request will need, beyond what [`Services::warm_up`] fetches.
     fn warm_up(_services: &Services) -> impl Future<Output = Result<(), Fault>> + Send {
@@ -65,7 +69,8 @@ pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
         let services = Arc::clone(&services);
         async move {
             let mut response = answer::<E>(&services, &request).await;
-            response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, TLS_FOR_A_YEAR);
+            // Said here and not in `answer`: what Lambda runs is reached through TLS only, what `cargo run` runs is not.
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT_TRANSPORT));
             Ok::<_, Infallible>(response)
         }
     }));
@@ -85,9 +90,18 @@ pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
 /// Answers a request that went through the [guard](crate::http::guard), and writes one line about it to the log.
 pub async fn answer<E: Endpoint>(services: &Services, request: &Request) -> Response<Body> {
     let started = Instant::now();
-    let handling = AssertUnwindSafe(handle::<E>(services, request)).catch_unwind().await;
+    let allowed_origin = services.configuration.allowed_origins.origin(request.headers());
+    let page = E::BROWSER_METHOD.zip(allowed_origin);
+    let handling = AssertUnwindSafe(handle::<E>(services, request, page.map(|(method, _)| method)));
+    let handling = handling.catch_unwind().await;
     let result = handling.unwrap_or_else(|_| Err(Error::Internal("the function panicked".into())));
-    let response = response(&result);
+    let (mut response, error) = match result {
+        Ok(response) => (response, None),
+        Err(error) => (error_response(&error), Some(error)),
+    };
+    if let Some((_, origin)) = page {
+        cors::share(response.headers_mut(), origin);
+    }
     let (id, resource) = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => {
             (context.request_id.as_deref(), context.resource_path.as_deref())
@@ -98,24 +112,32 @@ pub async fn answer<E: Endpoint>(services: &Services, request: &Request) -> Resp
     let route = resource.map(|resource| format!("{} {resource}", request.method())).unwrap_or_default();
     let status = response.status().as_u16();
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match &result {
-        Ok(_) => tracing::info!(function = E::NAME, request = id, route, status, milliseconds),
-        Err(error) if !matches!(error, Error::Internal(_) | Error::AppUnusable(_) | Error::Unavailable(_)) => {
+    match &error {
+        None => tracing::info!(function = E::NAME, request = id, route, status, milliseconds),
+        Some(error) if !matches!(error, Error::Internal(_) | Error::AppUnusable(_) | Error::Unavailable(_)) => {
             tracing::info!(function = E::NAME, request = id, route, status, milliseconds, %error, cause = error.cause());
         }
-        Err(error) => {
+        Some(error) => {
             tracing::error!(function = E::NAME, request = id, route, status, milliseconds, %error, cause = error.cause());
         }
     }
     response
 }
 
-async fn handle<E: Endpoint>(services: &Services, request: &Request) -> Result<Success, Error> {
+/// `browser_method` is there where the request comes from a page that may call the endpoint.
+async fn handle<E: Endpoint>(
+    services: &Services,
+    request: &Request,
+    browser_method: Option<&'static str>,
+) -> Result<Response<Body>, Error> {
     if Refusal::of(request) == Some(Refusal::Event) {
         return Err(Error::BadRequest("The event is not an API Gateway proxy request."));
     }
+    if request.method() == Method::OPTIONS {
+        return browser_method.map(cors::preflight).ok_or(Error::NoSuchRoute);
+    }
     credentials::check_repeated(request.headers())?;
-    E::handle(services, request).await
+    E::handle(services, request).await.map(|success| success_response(&success))
 }
 
 #[cfg(test)]
@@ -128,26 +150,45 @@ mod tests {
 
     impl Endpoint for Panics {
         const NAME: &'static str = "panics";
+        const BROWSER_METHOD: Option<&'static str> = Some("GET");
 
         async fn handle(_: &Services, _: &Request) -> Result<Success, Error> {
             panic!("with a secret")
         }
     }
 
-    #[tokio::test]
-    async fn a_panic_is_answered_as_a_fault_of_ours_and_tells_nothing() {
+    fn services(allowed_origins: &str) -> Services {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::v2026_01_12()).build();
-        let services = Services::new(
+        let configuration = Configuration::local(StorefrontAccess::AuthToken);
+        Services::new(
             &aws_sdk_dynamodb::Client::new(&config),
             &aws_sdk_secretsmanager::Client::new(&config),
-            Configuration::local(StorefrontAccess::AuthToken),
+            Configuration { allowed_origins: allowed_origins.parse().unwrap(), ..configuration },
             Clock::new(|| 0),
-        );
-        let response = answer::<Panics>(&services, &guard::request(b"{}").unwrap()).await;
+        )
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_fault_of_ours_and_tells_nothing() {
+        let response = answer::<Panics>(&services(""), &guard::request(b"{}").unwrap()).await;
         assert_eq!(response.status(), 500);
         assert_eq!(
             response.body().as_ref(),
             br#"{"code":500,"data":{"errMsg":"The request could not be completed because of an internal error."},"meta":{"message":"Internal Server Error"},"detail":"The request could not be completed because of an internal error."}"#
         );
+    }
+
+    #[tokio::test]
+    async fn even_a_fault_of_ours_can_be_read_by_a_page_that_may_call() {
+        let request = guard::request(br#"{"headers": {"Origin": "https://shop.example"}}"#).unwrap();
+        for (allowed_origins, may_read) in
+            [("https://shop.example", true), ("https://other.example", false), ("", false)]
+        {
+            let response = answer::<Panics>(&services(allowed_origins), &request).await;
+            assert_eq!(response.status(), 500);
+            let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(header("Access-Control-Allow-Origin"), may_read.then_some("https://shop.example"));
+            assert_eq!(header("Vary"), may_read.then_some("Origin"));
+        }
     }
 }

@@ -3,8 +3,9 @@
 use crate::template::{endpoints, function_names, template};
 use local::{demo, gateway::Functions};
 use serde::Deserialize;
+use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::Path};
-use tests::TestStack;
+use tests::{Setup, TestStack};
 
 #[derive(Deserialize)]
 struct Outcome {
@@ -15,7 +16,9 @@ struct Outcome {
 
 #[tokio::test]
 async fn every_sample_event_has_its_outcome() {
-    let stack = TestStack::start().await;
+    let environment: Value = serde_json::from_str(include_str!("../../events/env.json")).unwrap();
+    let allowed_origins = environment["Parameters"]["ALLOWED_ORIGINS"].as_str().unwrap();
+    let stack = TestStack::start_with(Setup::for_pages_of(allowed_origins)).await;
     let clock = stack.clock.clock();
     let functions = Functions::new(&stack.dynamodb, &stack.secrets, &stack.configuration, &clock);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events");

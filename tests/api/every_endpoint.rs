@@ -66,6 +66,8 @@ async fn what_is_no_endpoint_is_not_found() {
         ("POST", "/auth/storefront"),
         ("GET", "/auth/customers"),
         ("OPTIONS", "/auth/customers"),
+        ("OPTIONS", "/auth/storefront"),
+        ("OPTIONS", "/backend/tokens"),
         ("GET", "/auth/customers/storefront"),
         ("GET", ""),
         ("GET", "/"),

@@ -12,6 +12,7 @@ mod auth {
 mod backend {
     pub mod tokens;
 }
+mod browsers;
 mod events;
 mod every_endpoint;
 mod faults;

@@ -4,9 +4,11 @@ use local::{
     demo,
     gateway::{PREFIXES, ROUTES},
 };
+use regex_lite::Regex;
 use serde_json::{Value, json};
 use shared::{
-    http::{envelope::error_response, error::Error},
+    http::{cors::AllowedOrigins, envelope::error_response, error::Error},
+    lambda::STRICT_TRANSPORT,
     tables::{directory::Scope, login_attempts::WINDOW},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +30,15 @@ fn text(yaml: &Yaml) -> &str {
 pub fn entries(yaml: &Yaml) -> impl Iterator<Item = (&str, &Yaml)> {
     yaml.as_hash().unwrap().iter().map(|(key, value)| (text(key), value))
 }
+
+/// What a value is where the condition holds; without it the value is not there.
+fn only_if<'a>(condition: &str, value: &'a Yaml) -> &'a Yaml {
+    assert_eq!((text(&value[0]), text(&value[2])), (condition, "AWS::NoValue"));
+    &value[1]
+}
+
+/// The method by which a browser asks whether a page may call.
+const PREFLIGHT: &str = "OPTIONS";
 
 /// Name of each function in the template, and its own name.
 pub fn function_names(template: &Yaml) -> BTreeMap<&str, &str> {
@@ -51,13 +62,18 @@ fn routes_are_those_of_the_description_and_of_the_local_stack() {
         .filter(|(_, _, operation)| !operation["operationId"].is_badvalue())
         .map(|(method, path, operation)| (method.to_uppercase(), path, text(&operation["operationId"])))
         .collect();
-    let local = ROUTES.iter().map(|route| (route.method.to_string(), route.path, route.function)).collect();
+    let local: BTreeSet<_> =
+        ROUTES.iter().map(|route| (route.method.to_string(), route.path, route.function)).collect();
     assert_eq!(described, local);
 
-    let expected: BTreeSet<_> = PREFIXES
-        .iter()
-        .flat_map(|prefix| ROUTES.iter().map(move |route| (prefix, route)))
-        .map(|(prefix, route)| (route.method.to_string(), format!("{prefix}{}", route.path), route.function))
+    let preflights = ROUTES.iter().filter(|route| route.is_for_browsers);
+    let preflights = preflights.map(|route| (PREFLIGHT.to_owned(), route.path, route.function));
+    let expected: BTreeSet<_> = local
+        .into_iter()
+        .chain(preflights)
+        .flat_map(|(method, path, function)| {
+            PREFIXES.map(|prefix| (method.clone(), format!("{prefix}{path}"), function))
+        })
         .collect();
     let template = template();
     let names = function_names(&template);
@@ -65,6 +81,8 @@ fn routes_are_those_of_the_description_and_of_the_local_stack() {
     let integrated: BTreeSet<_> = entries(paths)
         .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
         .map(|(method, path, operation)| {
+            let conditional = (method == PREFLIGHT.to_lowercase()).then(|| only_if("AllowsBrowsers", operation));
+            let operation = conditional.unwrap_or(operation);
             let uri = text(&operation["x-amazon-apigateway-integration"]["uri"]);
             let function = uri.split("/functions/${").nth(1).unwrap().split(".Arn}").next().unwrap();
             (method.to_uppercase(), path.to_owned(), names[function])
@@ -100,110 +118,181 @@ fn routes_that_hash_passwords_have_the_login_throttle() {
         .filter(|function| function["MemorySize"].as_str() == Some("PasswordFunctionMemory"))
         .flat_map(|function| entries(&function["Events"]).map(|(_, event)| &event["Properties"]))
         .map(|event| (text(&event["Method"]).to_owned(), text(&event["Path"]).to_owned()))
+        // They hash nothing.
+        .filter(|(method, _)| method != PREFLIGHT)
         .collect();
     assert_eq!(throttled, hashing);
     assert_eq!(throttled.len(), 4);
 }
 
-/// What API Gateway answers by itself, with the type that stands for it where it has no entry, and our status for it.
+/// What API Gateway may answer by itself, with the status that it gives if nothing else is said.
 ///
-/// Source: API Gateway developer guide, "Gateway response types for API Gateway".
-const GATEWAY_RESPONSE_TYPES: [(&str, &str, i64); 19] = [
-    ("ACCESS_DENIED", "DEFAULT_4XX", 403),
-    ("API_CONFIGURATION_ERROR", "DEFAULT_5XX", 500),
-    ("AUTHORIZER_CONFIGURATION_ERROR", "DEFAULT_5XX", 500),
-    ("AUTHORIZER_FAILURE", "DEFAULT_5XX", 500),
-    ("BAD_REQUEST_BODY", "DEFAULT_4XX", 400),
-    ("BAD_REQUEST_PARAMETERS", "DEFAULT_4XX", 400),
-    ("EXPIRED_TOKEN", "DEFAULT_4XX", 401),
-    ("INTEGRATION_FAILURE", "DEFAULT_5XX", 503),
-    ("INTEGRATION_TIMEOUT", "DEFAULT_5XX", 503),
-    ("INVALID_API_KEY", "DEFAULT_4XX", 403),
-    ("INVALID_SIGNATURE", "DEFAULT_4XX", 404),
-    ("MISSING_AUTHENTICATION_TOKEN", "DEFAULT_4XX", 404),
-    ("QUOTA_EXCEEDED", "DEFAULT_4XX", 429),
-    ("REQUEST_TOO_LARGE", "DEFAULT_4XX", 413),
-    ("RESOURCE_NOT_FOUND", "DEFAULT_4XX", 404),
-    ("THROTTLED", "DEFAULT_4XX", 429),
-    ("UNAUTHORIZED", "DEFAULT_4XX", 401),
-    ("UNSUPPORTED_MEDIA_TYPE", "DEFAULT_4XX", 415),
-    ("WAF_FILTERED", "DEFAULT_4XX", 403),
+/// Source: API Gateway developer guide, "Gateway response types".
+const GATEWAY_RESPONSES: [(&str, Option<u16>); 21] = [
+    ("ACCESS_DENIED", Some(403)),
+    ("API_CONFIGURATION_ERROR", Some(500)),
+    ("AUTHORIZER_CONFIGURATION_ERROR", Some(500)),
+    ("AUTHORIZER_FAILURE", Some(500)),
+    ("BAD_REQUEST_BODY", Some(400)),
+    ("BAD_REQUEST_PARAMETERS", Some(400)),
+    ("DEFAULT_4XX", None),
+    ("DEFAULT_5XX", None),
+    ("EXPIRED_TOKEN", Some(403)),
+    ("INTEGRATION_FAILURE", Some(504)),
+    ("INTEGRATION_TIMEOUT", Some(504)),
+    ("INVALID_API_KEY", Some(403)),
+    ("INVALID_SIGNATURE", Some(403)),
+    ("MISSING_AUTHENTICATION_TOKEN", Some(403)),
+    ("QUOTA_EXCEEDED", Some(429)),
+    ("REQUEST_TOO_LARGE", Some(413)),
+    ("RESOURCE_NOT_FOUND", Some(404)),
+    ("THROTTLED", Some(429)),
+    ("UNAUTHORIZED", Some(401)),
+    ("UNSUPPORTED_MEDIA_TYPE", Some(415)),
+    ("WAF_FILTERED", Some(403)),
 ];
 
+/// An error of the functions that is told as the gateway's answer must be, but for its text.
+fn error_like(kind: &str, usual_status: Option<u16>) -> Error {
+    match (kind, usual_status) {
+        // Our routes read no signature of AWS, so it is that there is no such route.
+        ("MISSING_AUTHENTICATION_TOKEN" | "INVALID_SIGNATURE" | "EXPIRED_TOKEN", _) => Error::NoSuchRoute,
+        ("DEFAULT_4XX", _) => error_of_status(400),
+        ("DEFAULT_5XX", _) => error_of_status(500),
+        (_, Some(504)) => Error::Unavailable(String::new()),
+        (_, status) => error_of_status(status.unwrap()),
+    }
+}
+
+fn error_of_status(status: u16) -> Error {
+    let errors = [
+        Error::BadRequest(""),
+        Error::InvalidToken(""),
+        Error::OtherStore,
+        Error::NoSuchRoute,
+        Error::TooLarge(""),
+        Error::UnsupportedMediaType,
+        Error::TooManyFailedLogins { retry_after: 0 },
+        Error::Internal(String::new()),
+    ];
+    errors.into_iter().find(|error| error.status().0 == status).unwrap()
+}
+
 #[test]
-fn what_the_gateway_answers_by_itself_is_in_the_envelope() {
+fn what_the_gateway_answers_by_itself_is_what_the_functions_would_answer() {
     let template = template();
-    let mut statuses = BTreeMap::new();
-    for (kind, response) in entries(&template["Resources"]["Api"]["Properties"]["GatewayResponses"]) {
-        let headers = &response["ResponseParameters"]["Headers"];
-        let header = |name: &str| headers[name].as_str().map(|value| value.trim_matches('\'').to_owned());
+    let responses = &template["Resources"]["Api"]["Properties"]["GatewayResponses"];
+    let kinds: BTreeSet<_> = entries(responses).map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, GATEWAY_RESPONSES.map(|(kind, _)| kind).into());
+    for (kind, usual_status) in GATEWAY_RESPONSES {
+        let response = &responses[kind];
+        let headers = entries(&response["ResponseParameters"]["Headers"]);
+        let headers = headers.map(|(name, value)| match name {
+            "Access-Control-Allow-Origin" | "Vary" => (name, only_if("AllowsOneOrigin", value)),
+            _ => (name, value),
+        });
+        let headers = headers.map(|(name, value)| (name, quoted(text(value)))).collect();
         let body = text(&response["ResponseTemplates"]["application/json"]);
-        let status = response["StatusCode"].as_i64().unwrap();
-        check_answer(kind, status, body, header);
-        statuses.insert(kind, status);
+        let error = error_like(kind, usual_status);
+        check_answer(kind, &error, response["StatusCode"].as_i64().unwrap(), body, &headers);
     }
-    for (kind, default, status) in GATEWAY_RESPONSE_TYPES {
-        let answered = statuses.remove(kind).or_else(|| statuses.get(default).copied());
-        assert_eq!(answered, Some(status), "{kind}");
-    }
-    assert_eq!(statuses.into_keys().collect::<Vec<_>>(), ["DEFAULT_4XX", "DEFAULT_5XX"], "no type of API Gateway's");
 
     let web_acl = &template["Resources"]["WebAcl"]["Properties"];
     for rule in web_acl["Rules"].as_vec().unwrap() {
         let response = &rule["Action"]["Block"]["CustomResponse"];
-        let headers = response["ResponseHeaders"].as_vec().unwrap();
-        let header = |name: &str| {
-            headers.iter().find(|header| text(&header["Name"]) == name).map(|header| text(&header["Value"]).to_owned())
-        };
+        let headers = response["ResponseHeaders"].as_vec().unwrap().iter();
+        let headers = headers.map(|header| if header.is_array() { only_if("AllowsOneOrigin", header) } else { header });
+        let headers = headers.map(|header| (text(&header["Name"]), text(&header["Value"]))).collect();
         let body = text(&web_acl["CustomResponseBodies"][text(&response["CustomResponseBodyKey"])]["Content"]);
-        check_answer(text(&rule["Name"]), response["ResponseCode"].as_i64().unwrap(), body, header);
+        let status = response["ResponseCode"].as_i64().unwrap();
+        let error = error_of_status(status.try_into().unwrap());
+        check_answer(text(&rule["Name"]), &error, status, body, &headers);
     }
 }
 
-fn check_answer(kind: &str, status: i64, body: &str, header: impl Fn(&str) -> Option<String>) {
+/// API Gateway's spelling of a text that is meant as it stands.
+fn quoted(value: &str) -> &str {
+    value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap()
+}
+
+fn check_answer(kind: &str, error: &Error, status: i64, body: &str, headers: &BTreeMap<&str, &str>) {
     let answer: Value = serde_json::from_str(body).unwrap();
     let err_msg = answer["data"]["errMsg"].as_str().unwrap();
-    let message = match status {
-        400 => "Bad Request",
-        401 => err_msg,
-        403 => "Forbidden",
-        404 => "Not Found Error",
-        413 => "Request Entity Too Large",
-        415 => "Unsupported Media Type",
-        429 => "Too Many Requests",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        other => panic!("{kind}: {other} is no status of the contract"),
-    };
+    let (right_status, message) = error.status();
     let envelope = json!({
-        "code": status, "data": {"errMsg": err_msg}, "meta": {"message": message}, "detail": err_msg,
+        "code": right_status, "data": {"errMsg": err_msg}, "meta": {"message": message}, "detail": err_msg,
     });
-    assert_eq!(answer, envelope, "{kind}");
-    for (name, value) in [
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Strict-Transport-Security", "max-age=31536000"),
-    ] {
-        assert_eq!(header(name).as_deref(), Some(value), "{kind}: {name}");
+    assert_eq!((status, &answer), (right_status.into(), &envelope), "{kind}");
+
+    let of_function = error_response(error);
+    // Where there is but one thing to say, both say the same.
+    if matches!(right_status, 401 | 404 | 415 | 500 | 503) {
+        assert_eq!(of_function.body().as_ref(), body.as_bytes(), "{kind}");
     }
-    let retry_after = header("Retry-After");
-    assert_eq!(retry_after.is_some(), [429, 503].contains(&status), "{kind}");
-    if let Some(seconds) = retry_after {
+    let mut right_headers: BTreeMap<_, _> =
+        of_function.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    // Both gateways take it from the kind of the body.
+    right_headers.remove("content-type");
+    right_headers.insert("strict-transport-security", STRICT_TRANSPORT);
+    let origin = headers["Access-Control-Allow-Origin"];
+    assert!(["${AllowedOrigins}", "AllowedOrigins"].contains(&origin), "{kind}: {origin}");
+    right_headers.insert("access-control-allow-origin", origin);
+    right_headers.insert("vary", "Origin");
+    if right_status == 429 {
+        let seconds = headers["Retry-After"];
         assert!(err_msg.contains(&format!(" {seconds} second")), "{kind}: {err_msg}");
+        right_headers.insert("retry-after", seconds);
     }
-    // The functions say the same.
-    let same = match status {
-        401 => Error::InvalidToken(""),
-        404 => Error::NoSuchRoute,
-        415 => Error::UnsupportedMediaType,
-        500 => Error::Internal(String::new()),
-        503 => Error::Unavailable(String::new()),
-        _ => return,
-    };
-    let same = error_response(&same);
-    assert_eq!(same.body().as_ref(), body.as_bytes(), "{kind}");
-    let seconds = same.headers().get("Retry-After").map(|seconds| seconds.to_str().unwrap().to_owned());
-    assert_eq!(seconds, header("Retry-After"), "{kind}");
+    let headers: BTreeMap<_, _> = headers.iter().map(|(name, value)| (name.to_lowercase(), *value)).collect();
+    let headers: BTreeMap<_, _> = headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    assert_eq!(headers, right_headers, "{kind}");
+}
+
+#[test]
+fn the_template_takes_just_the_origins_that_the_functions_take() {
+    let template = template();
+    let pattern = text(&template["Parameters"]["AllowedOrigins"]["AllowedPattern"]);
+    // CloudFormation compares the whole value.
+    let pattern = Regex::new(&format!("^(?:{pattern})$")).unwrap();
+    for (origins, taken) in [
+        ("", true),
+        ("https://shop.example", true),
+        ("http://localhost:3000", true),
+        ("http://127.0.0.1:8080", true),
+        ("http://[::1]:8080", true),
+        ("https://xn--bcher-kva.example:8443,https://my_shop.example,http://a", true),
+        ("https://shop.example:4430", true),
+        ("https://shop.example:44", true),
+        ("*", false),
+        ("https://*.shop.example", false),
+        ("shop.example", false),
+        ("https://shop.example/", false),
+        ("https://shop.example/path", false),
+        ("https://shop.example?query", false),
+        ("https://Shop.example", false),
+        ("HTTPS://shop.example", false),
+        ("https://shop.example:443", false),
+        ("http://shop.example:80", false),
+        ("https://shop.example:0443", false),
+        ("https://user@shop.example", false),
+        ("https://b\u{fc}cher.example", false),
+        ("ftp://shop.example", false),
+        ("null", false),
+        ("https://", false),
+        (" https://shop.example", false),
+        ("https://shop.example ", false),
+        ("https://a.example, https://b.example", false),
+        ("https://a.example https://b.example", false),
+        ("https://a.example;https://b.example", false),
+        ("https://a.example,", false),
+        (",https://a.example", false),
+        ("https://a.example,,https://b.example", false),
+        (",", false),
+        ("https://a.example\nhttps://b.example", false),
+    ] {
+        assert_eq!(pattern.is_match(origins), taken, "{origins:?}");
+        assert_eq!(origins.parse::<AllowedOrigins>().is_ok(), taken, "{origins:?}");
+    }
 }
 
 #[test]

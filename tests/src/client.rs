@@ -1,7 +1,9 @@
 //! A client of the API that checks the envelope of every answer.
 
 use local::demo;
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+use shared::lambda::STRICT_TRANSPORT;
 use std::time::Duration;
 
 /// A request that waits to be sent.
@@ -40,10 +42,19 @@ impl Call {
         let response = self.0.timeout(Duration::from_mins(1)).send().await.unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        let is_deployed = response.url().host_str() != Some("127.0.0.1");
         let text = response.text().await.unwrap();
-        assert_eq!(headers["content-type"], "application/json", "{text}");
         assert_eq!(headers["cache-control"], "no-store", "{text}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{text}");
+        // The one thing in which a deployed stack, whose API has a name, differs from `cargo run`.
+        let strict_transport = headers.get("strict-transport-security").map(|value| value.to_str().unwrap());
+        assert_eq!(strict_transport, is_deployed.then_some(STRICT_TRANSPORT), "{text}");
+        let request_id = headers["x-amzn-requestid"].to_str().unwrap().into();
+        if status == 204 {
+            assert_eq!(text, "");
+            return Answer { status, retry_after: None, request_id, headers, body: Value::Null };
+        }
+        assert_eq!(headers["content-type"], "application/json", "{text}");
         let body: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(body["code"], status, "{text}");
         assert!(body["meta"]["message"].is_string(), "{text}");
@@ -55,8 +66,7 @@ impl Call {
             assert_eq!(body["detail"], body["data"]["errMsg"], "{text}");
         }
         let retry_after = headers.get("retry-after").map(|seconds| seconds.to_str().unwrap().parse().unwrap());
-        let request_id = headers["x-amzn-requestid"].to_str().unwrap().into();
-        Answer { status, retry_after, request_id, body }
+        Answer { status, retry_after, request_id, headers, body }
     }
 }
 
@@ -65,6 +75,7 @@ pub struct Answer {
     pub status: u16,
     pub retry_after: Option<u64>,
     pub request_id: String,
+    pub headers: HeaderMap,
     pub body: Value,
 }
 

@@ -1,5 +1,6 @@
 use crate::{Outcome, RuntimeApi};
 use serde_json::{Value, json};
+use shared::lambda::STRICT_TRANSPORT;
 use std::{
     path::Path,
     process::{Child, Command},
@@ -35,11 +36,11 @@ impl Lambda {
         match self.invoke(&event.to_string()).await {
             Outcome::Response(response) => {
                 let response: Value = serde_json::from_str(&response).unwrap();
+                let headers = &response["multiValueHeaders"];
+                assert_eq!(headers["strict-transport-security"], json!([STRICT_TRANSPORT]), "{response}");
+                assert_eq!(headers["x-content-type-options"], json!(["nosniff"]), "{response}");
                 let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
                 assert_eq!(body["code"], response["statusCode"], "{response}");
-                let headers = &response["multiValueHeaders"];
-                assert_eq!(headers["x-content-type-options"], json!(["nosniff"]), "{response}");
-                assert_eq!(headers["strict-transport-security"], json!(["max-age=31536000"]), "{response}");
                 (response["statusCode"].as_u64().unwrap().try_into().unwrap(), body)
             }
             Outcome::Error(error) => panic!("{event}: {error}"),

@@ -104,6 +104,13 @@ impl Setup {
         Self { configuration: Configuration::local(StorefrontAccess::AuthToken), clock: Clock::new(move || now) }
     }
 
+    /// Where the pages of these origins may call what is for browsers.
+    pub fn for_pages_of(allowed_origins: &str) -> Self {
+        let setup = Self::default();
+        let allowed_origins = allowed_origins.parse().unwrap();
+        Self { configuration: Configuration { allowed_origins, ..setup.configuration }, ..setup }
+    }
+
     /// With the machine's clock, as programs that work on the stack have it.
     pub fn in_real_time() -> Self {
         Self { clock: Clock::system(), ..Self::default() }

@@ -31,6 +31,7 @@ pub struct ExchangeCustomerJwt;
 
 impl Endpoint for ExchangeCustomerJwt {
     const NAME: &'static str = "exchange-customer-jwt";
+    const BROWSER_METHOD: Option<&'static str> = Some("GET");
 
     async fn warm_up(services: &Services) -> Result<(), Fault> {
         services.app.get().await.map(drop)

@@ -37,6 +37,7 @@ struct Body {
 
 impl Endpoint for LoginCustomer {
     const NAME: &'static str = "login-customer";
+    const BROWSER_METHOD: Option<&'static str> = Some("POST");
 
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
         let Services { auth, clock, directory, customer_attempts, passwords, .. } = services;

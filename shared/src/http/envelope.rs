@@ -72,16 +72,11 @@ struct ErrorData<'a> {
     errors: Option<&'a FieldErrors>,
 }
 
-/// The answer of a function, whatever became of the request.
+/// The answer that gives what was asked for.
 #[must_use]
-pub fn response(result: &Result<Success, Error>) -> Response<Body> {
-    match result {
-        Ok(success) => {
-            let meta = Meta { pagination: success.pagination, message: success.message };
-            respond(&Envelope { code: 200, data: &success.data, meta, detail: None })
-        }
-        Err(error) => error_response(error),
-    }
+pub fn success_response(success: &Success) -> Response<Body> {
+    let meta = Meta { pagination: success.pagination, message: success.message };
+    respond(&Envelope { code: 200, data: &success.data, meta, detail: None })
 }
 
 /// The answer that tells of an error.
@@ -108,11 +103,23 @@ pub fn error_response(error: &Error) -> Response<Body> {
 fn respond<T: Serialize>(envelope: &Envelope<'_, T>) -> Response<Body> {
     #[expect(clippy::expect_used, reason = "strings, numbers and maps with string keys always serialize")]
     let body = serde_json::to_string(envelope).expect("an envelope is JSON");
-    let mut response = Response::new(Body::Text(body));
     // Ours are all known statuses.
-    *response.status_mut() = StatusCode::from_u16(envelope.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(envelope.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = of_status(status, Body::Text(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer without a body, and so without an envelope.
+#[must_use]
+pub fn no_content() -> Response<Body> {
+    of_status(StatusCode::NO_CONTENT, Body::Empty)
+}
+
+fn of_status(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -123,23 +130,23 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn body(result: &Result<Success, Error>) -> String {
-        String::from_utf8(response(result).body().as_ref().to_vec()).unwrap()
+    fn body(response: &Response<Body>) -> &str {
+        str::from_utf8(response.body().as_ref()).unwrap()
     }
 
     #[test]
     fn success_is_code_data_meta_in_that_order() {
-        let success = Ok(Success::new(json!({})));
-        assert_eq!(body(&success), r#"{"code":200,"data":{},"meta":{"message":"SUCCESS"}}"#);
-        let response = response(&success);
+        let response = success_response(&Success::new(json!({})));
+        assert_eq!(body(&response), r#"{"code":200,"data":{},"meta":{"message":"SUCCESS"}}"#);
         assert_eq!(response.headers()["Cache-Control"], "no-store");
+        assert_eq!(response.headers()["X-Content-Type-Options"], "nosniff");
         assert_eq!(response.headers()["Content-Type"], "application/json");
     }
 
     #[test]
     fn an_error_says_the_same_in_err_msg_and_detail() {
         assert_eq!(
-            body(&Err(Error::NoCredentials)),
+            body(&error_response(&Error::NoCredentials)),
             r#"{"code":401,"data":{"errMsg":"Invalid token header. No credentials provided."},"meta":{"message":"Invalid token header. No credentials provided."},"detail":"Invalid token header. No credentials provided."}"#
         );
     }
@@ -152,8 +159,8 @@ mod tests {
             Error::InvalidToken("secret cause"),
             Error::InvalidJwtToken("secret cause"),
         ] {
-            let body = body(&Err(error));
-            assert!(!body.contains("secret cause"), "{body}");
+            let response = error_response(&error);
+            assert!(!body(&response).contains("secret cause"), "{response:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An event in, the envelope out. Knows nothing of tables.
 
+pub mod cors;
 pub mod envelope;
 pub mod error;
 pub mod field_errors;
