@@ -1,19 +1,17 @@
-//! Reading and deleting many items at once. DynamoDB may leave some of a batch to its caller; they are sent again.
+//! Deleting many items at once.
 
 use crate::{Accounts, PATIENCE};
-use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use serde::Deserialize;
 use shared::{
     fault::Fault,
     tables::{
         items::{Item, built, key},
-        transactions::{Attempt, retry_crossed},
+        reads::LEFT_OVER,
+        retries::Retries,
     },
 };
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-};
+use std::collections::HashMap;
 
 /// Items that one `BatchWriteItem` takes.
 const DELETIONS: usize = 25;
@@ -24,20 +22,6 @@ struct SortKey {
 }
 
 impl Accounts {
-    /// Reads what there is under these keys of the directory, at most 100.
-    pub(crate) async fn batch_get(&self, keys: KeysAndAttributes) -> Result<Vec<Item>, Fault> {
-        let found: RefCell<Vec<Item>> = RefCell::default();
-        send_until_none_are_left("BatchGetItem", HashMap::from([(self.directory_table.clone(), keys)]), async |keys| {
-            let request = self.client.batch_get_item().set_request_items(Some(keys));
-            let answer = request.send().await.map_err(|error| Fault::of_aws("BatchGetItem", error))?;
-            let items = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
-            found.borrow_mut().extend(items);
-            Ok(answer.unprocessed_keys.unwrap_or_default())
-        })
-        .await?;
-        Ok(found.into_inner())
-    }
-
     /// Deletes the items of a partition whose sort keys begin with `prefix`, one batch after the other.
     pub(crate) async fn delete_all(&self, table: &str, pk: &str, prefix: &str) -> Result<(), Fault> {
         let mut items = self.items::<SortKey>(table, pk, prefix);
@@ -58,29 +42,16 @@ impl Accounts {
             let delete = built(DeleteRequest::builder().set_key(Some(key)).build())?;
             requests.push(WriteRequest::builder().delete_request(delete).build());
         }
-        send_until_none_are_left("BatchWriteItem", HashMap::from([(table.to_owned(), requests)]), async |requests| {
-            let request = self.client.batch_write_item().set_request_items(Some(requests));
+        let mut left = HashMap::from([(table.to_owned(), requests)]);
+        let mut retries = Retries::within(PATIENCE);
+        loop {
+            let request = self.client.batch_write_item().set_request_items(Some(left));
             let answer = request.send().await.map_err(|error| Fault::of_aws("BatchWriteItem", error))?;
-            Ok(answer.unprocessed_items.unwrap_or_default())
-        })
-        .await
-    }
-}
-
-/// Sends a batch, and what is left over of it again and again. `send` gives what is left.
-async fn send_until_none_are_left<T>(
-    operation: &'static str,
-    batch: HashMap<String, T>,
-    send: impl AsyncFn(HashMap<String, T>) -> Result<HashMap<String, T>, Fault>,
-) -> Result<(), Fault> {
-    let left = Cell::new(batch);
-    retry_crossed(PATIENCE, || async {
-        let still_left = send(left.take()).await?;
-        if still_left.is_empty() {
-            return Ok(Attempt::Ended(()));
+            left = answer.unprocessed_items.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(());
+            }
+            retries.wait(Fault::of_contention("BatchWriteItem", LEFT_OVER, None)).await?;
         }
-        left.set(still_left);
-        Ok(Attempt::Crossed(Fault::of_contention(operation, "some were left over again and again", None)))
-    })
-    .await
+    }
 }

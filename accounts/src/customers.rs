@@ -1,6 +1,6 @@
 //! Customers. One has two items, by e-mail with the password hash and by id without; they are written in one transaction.
 
-use crate::{Accounts, Addition, Condition, Edit, Items, Taken};
+use crate::{Accounts, Addition, Condition, Edit, Items, PATIENCE, Taken};
 use aws_sdk_dynamodb::types::{KeysAndAttributes, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -8,6 +8,7 @@ use shared::{
     tables::{
         directory::{CUSTOMER_EMAILS, CUSTOMERS, Customer, CustomerLogin, customer_email_key, customer_key},
         items::{built, from_item, key, number, string, to_item},
+        reads::batch_get,
         transactions::Part,
     },
 };
@@ -86,7 +87,8 @@ impl Accounts {
             .projection_expression("sk, customer_id, email, channels, #active, tokens_valid_after")
             .expression_attribute_names("#active", "active");
         let mut found = HashMap::new();
-        for item in self.batch_get(built(keys.build())?).await? {
+        let keys = HashMap::from([(self.directory_table.clone(), built(keys.build())?)]);
+        for (_, item) in batch_get(&self.client, keys, PATIENCE).await? {
             let Found { sk, customer } = from_item(item)?;
             found.insert(sk, customer);
         }

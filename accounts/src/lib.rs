@@ -37,9 +37,10 @@ use shared::{
         transactions::{Outcome, Part, transact, was_refused},
     },
 };
+use std::time::Duration;
 
-/// How often something is tried again that was throttled or crossed, each time after a longer wait: half a minute in all.
-const PATIENCE: u32 = 10;
+/// How long something is tried again that was throttled or crossed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The accounts of a deployment.
 pub struct Accounts {

@@ -6,7 +6,8 @@ use shared::{
     fault::Fault,
     tables::{
         directory::{API_ACCOUNTS, CUSTOMER_EMAILS, STORE, STORES, Store, USERS},
-        items::{get, key, to_item},
+        items::{key, to_item},
+        reads::Read,
         tokens::{BLOCKS, TOKENS},
     },
 };
@@ -51,9 +52,8 @@ impl Accounts {
 
     /// Whether the store is in the list of all stores.
     pub async fn is_listed(&self, store_hash: &str) -> Result<bool, Fault> {
-        let listed: Option<ListedStore> =
-            get(&self.client, &self.directory_table, key(STORES, store_hash.into())).await?;
-        Ok(listed.is_some())
+        let listed: Read<ListedStore> = Read::new(&self.client, &self.directory_table, STORES, store_hash.into());
+        Ok(listed.await?.is_some())
     }
 
     /// How much is in the store.

@@ -166,7 +166,7 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Faul
     }
     let tokens = TokenTable::new(client.clone(), configuration.tokens_table.clone());
     let counter = tokens.counter(STORE).await?;
-    if counter.last_id == 0
+    if counter.is_none()
         && let Some(admin) = directory.backend_user(STORE, ADMIN_EMAIL).await?
     {
         let maker = directory.token_maker_check(STORE, &admin)?;

@@ -22,7 +22,6 @@ use list_backend_tokens::ListBackendTokens;
 use login_customer::LoginCustomer;
 use serde_json::{Map, Value, json};
 use shared::{
-    auth::last_uses::LastUses,
     clock::Clock,
     configuration::Configuration,
     http::{cors, envelope::error_response, error::Error, guard},
@@ -93,8 +92,6 @@ async fn invoke<E: Endpoint>(services: &Services, event: &str) -> Response {
 /// The functions, each with services of its own, as where each is a process: none waits for what another reads.
 pub struct Functions {
     functions: Vec<(&'static Route, Services)>,
-    /// Shared, so that a use which one has written is not written again by the next.
-    last_uses: Arc<LastUses>,
 }
 
 /// Serves the API, with functions that speak to the AWS of `sdk_config`.
@@ -135,8 +132,6 @@ async fn openapi() -> impl IntoResponse {
 async fn serve(State(functions): State<Arc<Functions>>, request: Request) -> Response {
     let request_id = format!("{:016x}", fastrand::u64(..));
     let answer = functions.serve(request, &request_id).await;
-    // As a function does once its answer is sent.
-    tokio::spawn(async move { functions.last_uses.write().await });
     let mut answer = answer.unwrap_or_else(|error| http_response(error_response(&error)));
     answer
         .headers_mut()
@@ -154,19 +149,23 @@ impl Functions {
         clock: &Clock,
     ) -> Self {
         let new = || Services::new(dynamodb, secrets, configuration.clone(), clock.clone());
+        // Shared, so that a use which one has written is not written again by the next.
         let last_uses = new().auth.last_uses;
         let function = |route| {
             let mut services = new();
             services.auth.last_uses = Arc::clone(&last_uses);
             (route, services)
         };
-        Self { functions: ROUTES.iter().map(function).collect(), last_uses }
+        Self { functions: ROUTES.iter().map(function).collect() }
     }
 
-    /// What the function of this name answers to an event; none if there is none of this name.
+    /// What the function of this name answers to an event, once all is done that it leaves to be done afterwards; none if there
+    /// is none of this name.
     pub async fn invoke(&self, name: &str, event: &str) -> Option<Response> {
         let (route, services) = self.functions.iter().find(|(route, _)| route.function == name)?;
-        Some((route.invoke)(services, event).await)
+        let answer = (route.invoke)(services, event).await;
+        services.after_answer.finish().await;
+        Some(answer)
     }
 
     async fn serve(&self, request: Request, request_id: &str) -> Result<Response, Error> {
@@ -175,7 +174,13 @@ impl Functions {
         let function = self.functions.iter().find(|(route, _)| route.leads_from(&parts.method, path));
         let (route, services) = function.ok_or(Error::NoSuchRoute)?;
         match read(body).await {
-            Ok(body) => Ok((route.invoke)(services, &event(&parts, &body, request_id)).await),
+            Ok(body) => {
+                let answer = (route.invoke)(services, &event(&parts, &body, request_id)).await;
+                // As a function does once its answer is sent.
+                let after_answer = Arc::clone(&services.after_answer);
+                tokio::spawn(async move { after_answer.finish().await });
+                Ok(answer)
+            }
             Err(error) => {
                 let mut answer = http_response(error_response(&error));
                 let origin = services.configuration.allowed_origins.origin(&parts.headers);

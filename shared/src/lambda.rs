@@ -64,7 +64,7 @@ pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
     if let Err(fault) = warm.and(E::warm_up(&services).await) {
         tracing::warn!(cause = %fault, "not ready yet; what failed is tried again when it is needed");
     }
-    let last_uses = Arc::clone(&services.auth.last_uses);
+    let after_answer = Arc::clone(&services.after_answer);
     let runtime = lambda_http::runtime(service_fn(move |request: Request| {
         let services = Arc::clone(&services);
         async move {
@@ -77,10 +77,10 @@ pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
     // The layer is around the sending of the answer too: the caller has it, and the process runs on until the next event is
     // asked for.
     let after_the_answer = MapFutureLayer::new(move |answering| {
-        let last_uses = Arc::clone(&last_uses);
+        let after_answer = Arc::clone(&after_answer);
         async move {
             let answered = answering.await;
-            last_uses.write().await;
+            after_answer.finish().await;
             answered
         }
     });

@@ -10,6 +10,7 @@
 //! [`auth`] says who is calling and what they may do. [`services`] puts them together, and [`lambda`] runs an endpoint with
 //! them. A failure beyond a caller's mistakes is a [`fault::Fault`] until `http` makes an answer of it.
 
+pub mod after_answer;
 pub mod auth;
 pub mod aws;
 pub mod clock;

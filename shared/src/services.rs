@@ -1,6 +1,7 @@
 //! What a function works with, made once at start.
 
 use crate::{
+    after_answer::AfterAnswer,
     auth::{Auth, last_uses::LastUses},
     clock::Clock,
     configuration::Configuration,
@@ -10,6 +11,7 @@ use crate::{
     tables::{
         directory::Directory,
         login_attempts::{Account, LoginAttempts},
+        reads::together,
         tokens::TokenTable,
     },
 };
@@ -35,6 +37,8 @@ pub struct Services {
     pub customer_attempts: LoginAttempts,
     /// Password checks.
     pub passwords: Passwords,
+    /// What is left to be done once the answer is sent.
+    pub after_answer: Arc<AfterAnswer>,
 }
 
 impl Services {
@@ -60,6 +64,7 @@ impl Services {
         );
         let tokens = TokenTable::new(dynamodb.clone(), configuration.tokens_table.clone());
         let directory = Directory::new(dynamodb.clone(), configuration.directory_table.clone());
+        let after_answer = Arc::new(AfterAnswer::default());
         let attempts =
             |account| LoginAttempts::new(dynamodb.clone(), configuration.login_attempts_table.clone(), account);
         Self {
@@ -69,11 +74,13 @@ impl Services {
                 tokens: tokens.clone(),
                 directory: directory.clone(),
                 last_uses: Arc::new(LastUses::new(tokens.clone(), clock.clone())),
+                after_answer: Arc::clone(&after_answer),
                 clock: clock.clone(),
             },
             backend_user_attempts: attempts(Account::BackendUser),
             customer_attempts: attempts(Account::Customer),
             passwords: Passwords::default(),
+            after_answer,
             keyring,
             app,
             tokens,
@@ -89,7 +96,7 @@ impl Services {
     /// What failed; it is tried again when it is needed.
     pub async fn warm_up(&self) -> Result<(), Fault> {
         // The counter is not needed; to ask for it opens the connection.
-        let (keyring, connection) = tokio::join!(self.keyring.get(), self.tokens.counter("-"));
+        let (keyring, connection) = tokio::join!(self.keyring.get(), together(self.tokens.counter("-")));
         keyring?;
         connection.map(drop)
     }

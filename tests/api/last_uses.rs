@@ -119,7 +119,7 @@ async fn an_account_has_its_last_use_beside_the_tokens_and_is_no_token() {
     stack.tokens().note_use_of_api_account(demo::STORE, &sha256(&account), NOW).await.unwrap();
     let sk = format!("API_ACCOUNT#{}", sha256(&account));
     let key = items::key(demo::STORE, sk.clone());
-    let item: Option<Value> = items::get(&stack.dynamodb, &stack.configuration.tokens_table, key).await.unwrap();
+    let item = stack.item(&stack.configuration.tokens_table, key).await;
     assert_eq!(item, Some(json!({"pk": demo::STORE, "sk": sk, "last_used_at": NOW})));
     let listed = stack.get("/backend/tokens").account(&account).send().await;
     assert_eq!(listed.body["data"].as_array().unwrap().len(), 1);

@@ -89,7 +89,7 @@ impl Logins {
         let mut key = key(&format!("USER#{} {EMAIL}", demo::STORE), String::new());
         key.remove("sk");
         let table = &self.stack.configuration.login_attempts_table;
-        items::get(&self.stack.dynamodb, table, key).await.unwrap().unwrap()
+        serde_json::from_value(self.stack.item(table, key).await.unwrap()).unwrap()
     }
 }
 

@@ -15,7 +15,7 @@ use shared::{
     configuration::{Configuration, StorefrontAccess},
     tables::{
         directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE, Scope},
-        items::{key, number},
+        items::{Item, from_item, key, number},
         tokens::TokenTable,
     },
 };
@@ -251,11 +251,17 @@ impl TestStack {
         self.get(&format!("/backend/tokens{query}")).token(token).send().await
     }
 
-    /// As if the demo store had so many tokens.
-    pub async fn set_live_count(&self, live: u64) {
+    /// As if the demo store had made so many tokens and deleted nearly all.
+    pub async fn set_made(&self, made: u64) {
         let counting = self.dynamodb.update_item().table_name(&self.configuration.tokens_table);
-        let counting = counting.set_key(Some(key(demo::STORE, "COUNTER".into()))).update_expression("SET live = :live");
-        counting.expression_attribute_values(":live", number(live)).send().await.unwrap();
+        let counting = counting.set_key(Some(key(demo::STORE, "COUNTER".into()))).update_expression("SET made = :made");
+        counting.expression_attribute_values(":made", number(made)).send().await.unwrap();
+    }
+
+    /// What a table holds under a key.
+    pub async fn item(&self, table: &str, key: Item) -> Option<Value> {
+        let request = self.dynamodb.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
+        request.send().await.unwrap().item.map(|item| from_item(item).unwrap())
     }
 
     pub async fn total_count(&self) -> u64 {

@@ -18,6 +18,7 @@ use shared::{
         directory::BackendUser,
         items::from_item,
         login_attempts::Reservation,
+        reads::together,
         tokens::{Creation, EventChannel, TokenRecord},
     },
 };
@@ -37,23 +38,22 @@ impl Endpoint for CreateBackendToken {
     const NAME: &'static str = "create-backend-token";
 
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
-        let Services { configuration, clock, keyring, tokens, directory, backend_user_attempts, passwords, .. } =
-            services;
+        let Services { after_answer, configuration, clock, keyring, tokens, directory, .. } = services;
+        let Services { backend_user_attempts, passwords, .. } = services;
         let body = read(request)?;
         credentials::check_named_store(request.headers(), &body.store_hash)?;
         let address = caller_address(request);
         let now = clock.now();
 
-        let (reservation, user, counter) = tokio::join!(
+        let (reservation, read) = tokio::join!(
             backend_user_attempts.reserve(&body.store_hash, &body.email, &address, clock),
-            directory.backend_user(&body.store_hash, &body.email),
-            tokens.counter(&body.store_hash),
+            together((directory.backend_user(&body.store_hash, &body.email), tokens.counter(&body.store_hash))),
         );
         let attempt = match reservation? {
             Reservation::Counted(attempt) => attempt,
             Reservation::Full { retry_after } => return Err(Error::TooManyFailedLogins { retry_after }),
         };
-        let (user, counter) = (user?, counter?);
+        let (user, counter) = read?;
 
         let password_hash = user.as_ref().map(|user| user.password_hash.as_str());
         let password_matches = passwords.check(&body.password, password_hash).await?;
@@ -61,38 +61,36 @@ impl Endpoint for CreateBackendToken {
             return Err(Error::IncorrectCredentials);
         };
 
-        let create = async {
-            if !user.role.may_create_tokens() {
-                return Err(Error::RoleForbidden);
-            }
-            let maker = directory.token_maker_check(&body.store_hash, &user)?;
-            let keyring = keyring.get().await?;
-            let key = keyring.signing_key(now);
-            let record = |id| TokenRecord {
-                id,
-                name: body.name.clone(),
-                email: user.email.clone(),
-                event_channel: EventChannel::Api,
-                kid: key.kid.clone(),
-                iat: now,
-                nbf: body.begin_at,
-                exp: body.end_at,
-                last_used_at: None,
-            };
-            let max = configuration.max_tokens_per_store;
-            match tokens.create(&body.store_hash, counter, max, now, &maker, record).await? {
-                Creation::Created(token) => Ok(jwt::sign(&token.claims(&body.store_hash), key)),
-                Creation::MakerChanged(item) => {
-                    let present = item.map(from_item::<BackendUser>).transpose()?;
-                    let present =
-                        present.filter(|present| present.active && present.password_hash == user.password_hash);
-                    Err(present.map_or(Error::IncorrectCredentials, |_| Error::RoleForbidden))
-                }
-                Creation::Full => Err(Error::TooManyTokens { max }),
-            }
+        after_answer.push(attempt.succeeded(now));
+        if !user.role.may_create_tokens() {
+            return Err(Error::RoleForbidden);
+        }
+
+        let maker = directory.token_maker_check(&body.store_hash, &user)?;
+        let keyring = keyring.get().await?;
+        let key = keyring.signing_key(now);
+        let record = |id| TokenRecord {
+            id,
+            name: body.name.clone(),
+            email: user.email.clone(),
+            event_channel: EventChannel::Api,
+            kid: key.kid.clone(),
+            iat: now,
+            nbf: body.begin_at,
+            exp: body.end_at,
+            last_used_at: None,
         };
-        let (token, ()) = tokio::join!(create, attempt.succeeded(now));
-        Ok(Success::new(json!([{"name": body.name, "token": token?}])))
+        let max = configuration.max_tokens_per_store;
+        let token = match tokens.create(&body.store_hash, counter, max, now, &maker, record).await? {
+            Creation::Created(token) => jwt::sign(&token.claims(&body.store_hash), key),
+            Creation::MakerChanged(item) => {
+                let present = item.map(from_item::<BackendUser>).transpose()?;
+                let present = present.filter(|present| present.active && present.password_hash == user.password_hash);
+                return Err(present.map_or(Error::IncorrectCredentials, |_| Error::RoleForbidden));
+            }
+            Creation::Full => return Err(Error::TooManyTokens { max }),
+        };
+        Ok(Success::new(json!([{"name": body.name, "token": token}])))
     }
 }
 

@@ -45,16 +45,13 @@ impl Endpoint for ExchangeCustomerJwt {
         let customer = caller.confirm_before_refusing(verified).await?;
 
         let caller = caller.of_store(&customer.store_hash).await?;
-        let known = async |store_hash: &str| {
-            tokio::join!(directory.store(store_hash), directory.customer(store_hash, customer.id))
-        };
-        let (caller, (store, known_customer)) = caller.confirm_beside(known).await?;
-        let store = store?.ok_or(Error::InvalidJwtToken("the store is not in the directory"))?;
+        let known = |store_hash: &str| (directory.store(store_hash), directory.customer(store_hash, customer.id));
+        let (caller, (store, known_customer), ()) = caller.confirm_beside(known, async |_| ()).await?;
+        let store = store.ok_or(Error::InvalidJwtToken("the store is not in the directory"))?;
         if customer.issued_at < store.created_at {
             return Err(Error::InvalidJwtToken("issued before the store was made anew"));
         }
         // The platform vouches for customers whom the directory does not know.
-        let known_customer = known_customer?;
         if known_customer.as_ref().is_some_and(|known| !known.active) {
             return Err(Error::InvalidJwtToken("the customer is disabled"));
         }

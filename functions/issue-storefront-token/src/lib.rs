@@ -37,9 +37,9 @@ impl Endpoint for IssueStorefrontToken {
         let now = clock.now();
         let body = caller.confirm_before_refusing(read(request, now)).await?;
 
-        let customer = async |store_hash: &str| directory.customer(store_hash, body.customer_id).await;
-        let (caller, customer) = caller.confirm_beside(customer).await?;
-        let customer = customer?.filter(|customer| customer.may_use(body.channel_id)).ok_or(Error::NoSuchCustomer)?;
+        let customer = |store_hash: &str| directory.customer(store_hash, body.customer_id);
+        let (caller, customer, ()) = caller.confirm_beside(customer, async |_| ()).await?;
+        let customer = customer.filter(|customer| customer.may_use(body.channel_id)).ok_or(Error::NoSuchCustomer)?;
 
         let claims = StorefrontClaims {
             email: &customer.email,

@@ -15,7 +15,7 @@ use shared::{
     services::Services,
     tables::{
         directory::Scope,
-        tokens::{TokenRecord, total},
+        tokens::{TokenPage, TokenRecord},
     },
 };
 
@@ -32,14 +32,13 @@ impl Endpoint for ListBackendTokens {
         let caller = auth.caller(request.headers(), Scope::Read).await?;
         let (limit, offset) = caller.confirm_before_refusing(read(request)).await?;
 
-        let counts = async |store_hash: &str| tokens.block_counts(store_hash).await;
-        let (caller, counts) = caller.confirm_beside(counts).await?;
-        let counts = counts?;
-        let page = tokens.page(caller.store_hash(), &counts, offset, limit).await?;
+        let page = async |store_hash: &str| tokens.page(store_hash, offset, limit).await;
+        let (caller, (), page) = caller.confirm_beside(|_| (), page).await?;
+        let TokenPage { tokens, total_count } = page?;
 
-        let keyring = keyring.with_keys(page.iter().map(|token| token.kid.as_str())).await?;
-        let data = page.iter().map(|token| entry(token, &caller, &keyring)).collect();
-        let pagination = Pagination { total_count: total(&counts), offset, limit };
+        let keyring = keyring.with_keys(tokens.iter().map(|token| token.kid.as_str())).await?;
+        let data = tokens.iter().map(|token| entry(token, &caller, &keyring)).collect();
+        let pagination = Pagination { total_count, offset, limit };
         Ok(Success::new(Value::Array(data)).with_pagination(pagination))
     }
 }

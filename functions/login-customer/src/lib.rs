@@ -40,22 +40,19 @@ impl Endpoint for LoginCustomer {
     const BROWSER_METHOD: Option<&'static str> = Some("POST");
 
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
-        let Services { auth, clock, directory, customer_attempts, passwords, .. } = services;
+        let Services { after_answer, auth, clock, directory, customer_attempts, passwords, .. } = services;
         let caller = auth.storefront_caller(request.headers()).await?;
         let now = clock.now();
         let body = caller.confirm_before_refusing(read(request, now)).await?;
 
         let caller = caller.of_store(&body.store_hash).await?;
         let address = caller_address(request);
-        let login = async |store_hash: &str| {
-            tokio::join!(
-                customer_attempts.reserve(store_hash, &body.email, &address, clock),
-                directory.customer_login(store_hash, &body.email),
-            )
-        };
-        let (caller, (reservation, login)) = match caller.confirm_beside(login).await {
-            Err(Refused { denial, beside: (Ok(Reservation::Counted(attempt)), _) }) => {
-                attempt.take_back(now).await;
+        let login = |store_hash: &str| directory.customer_login(store_hash, &body.email);
+        let reserve =
+            async |store_hash: &str| customer_attempts.reserve(store_hash, &body.email, &address, clock).await;
+        let (caller, login, reservation) = match caller.confirm_beside(login, reserve).await {
+            Err(Refused { denial, beside: Ok(Reservation::Counted(attempt)) }) => {
+                after_answer.push(attempt.take_back(now));
                 return Err(denial.into());
             }
             confirmed => confirmed?,
@@ -64,7 +61,6 @@ impl Endpoint for LoginCustomer {
             Reservation::Counted(attempt) => attempt,
             Reservation::Full { retry_after } => return Err(Error::TooManyFailedLogins { retry_after }),
         };
-        let login = login?;
 
         let password_hash = login.as_ref().map(|login| login.password_hash.as_str());
         let password_matches = passwords.check(&body.password, password_hash).await?;
@@ -72,7 +68,7 @@ impl Endpoint for LoginCustomer {
             .map(|login| login.customer)
             .filter(|customer| password_matches && customer.may_use(body.channel_id))
             .ok_or(Error::CustomerAuthFailed)?;
-        attempt.succeeded(now).await;
+        after_answer.push(attempt.succeeded(now));
 
         let claims = CustomerLoginClaims {
             email: &customer.email,

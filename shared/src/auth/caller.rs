@@ -10,13 +10,14 @@ use crate::{
     fault::Fault,
     http::{error::Error, fields::is_store_hash},
     tables::{
-        directory::Scope,
-        tokens::{Deletion, TokenIdentity, Wanted},
+        directory::{ApiAccount, Scope},
+        reads::{Batch, Read, Reads, together},
+        tokens::{Deletion, TokenIdentity, TokenRecord, Wanted},
     },
 };
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use futures_util::future::join_all;
 use lambda_http::http::HeaderMap;
+use std::sync::Arc;
 
 /// Whoever showed genuine credentials, which may have been taken back since.
 #[must_use = "the credentials may have been taken back"]
@@ -129,28 +130,23 @@ impl Auth {
         };
         Ok(Some(UnconfirmedCaller { auth: self, credentials, store_hash, needs }))
     }
-
-    /// What a credential allows, if it is good.
-    async fn scope_of(&self, store_hash: &str, credential: &Credential) -> Result<Scope, Denial> {
-        match credential {
-            Credential::Token(identity) => self.record_of(store_hash, identity).await.map(|_| Scope::Modify),
-            Credential::ApiAccount { sha256 } => {
-                self.directory.api_account(store_hash, sha256).await?.map(|account| account.scope).ok_or(DELETED)
-            }
-        }
-    }
 }
 
 impl UnconfirmedCaller<'_> {
-    /// Checks that the credentials have not been taken back and allow the call, while `work` is done, which is given the
-    /// caller's store.
+    /// Checks that the credentials have not been taken back and allow the call, and reads what the endpoint needs with the same
+    /// request, while `work` is done. Both are given the caller's store.
     ///
     /// # Errors
     /// [`Denial::Invalid`], [`Denial::ScopeTooNarrow`] or a fault, with what the work came to.
-    pub async fn confirm_beside<T>(self, work: impl AsyncFnOnce(&str) -> T) -> Result<(Caller, T), Refused<T>> {
-        let (confirmed, beside) = tokio::join!(self.confirm(), work(&self.store_hash));
+    pub async fn confirm_beside<R: Reads, T>(
+        self,
+        reads: impl FnOnce(&str) -> R,
+        work: impl AsyncFnOnce(&str) -> T,
+    ) -> Result<(Caller, R::Found, T), Refused<T>> {
+        let reads = reads(&self.store_hash);
+        let (confirmed, beside) = tokio::join!(self.confirm_reading(reads), work(&self.store_hash));
         match confirmed {
-            Ok(scope) => Ok((Caller { store_hash: self.store_hash, scope: Some(scope) }, beside)),
+            Ok((scope, found)) => Ok((Caller { store_hash: self.store_hash, scope: Some(scope) }, found, beside)),
             Err(denial) => Err(Refused { denial, beside }),
         }
     }
@@ -192,16 +188,30 @@ impl UnconfirmedCaller<'_> {
         }
     }
 
-    /// What all of the credentials allow.
-    async fn confirm(&self) -> Result<Scope, Denial> {
-        let scopes = self.credentials.iter().map(|credential| self.auth.scope_of(&self.store_hash, credential));
-        let scopes = join_all(scopes).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    /// Checks the credentials, without more.
+    async fn confirm(&self) -> Result<(), Denial> {
+        self.confirm_reading(()).await.map(|_| ())
+    }
+
+    /// What all of the credentials allow, and what was read with their records.
+    async fn confirm_reading<R: Reads>(&self, reads: R) -> Result<(Scope, R::Found), Denial> {
+        let credentials: Vec<_> = self.credentials.iter().map(|credential| self.scope_of(credential)).collect();
+        let (scopes, found) = together((credentials, reads)).await?;
+        let scopes = scopes.into_iter().collect::<Option<Vec<_>>>().ok_or(DELETED)?;
         let scope = scopes.into_iter().min().ok_or(Denial::NoCredentials)?;
         if !scope.allows(self.needs) {
             return Err(Denial::ScopeTooNarrow);
         }
         self.note_use();
-        Ok(scope)
+        Ok((scope, found))
+    }
+
+    fn scope_of<'a>(&self, credential: &'a Credential) -> ScopeOf<'a> {
+        let Auth { tokens, directory, .. } = self.auth;
+        match credential {
+            Credential::Token(identity) => ScopeOf::Token(identity, tokens.record(&self.store_hash, identity.id)),
+            Credential::ApiAccount { sha256 } => ScopeOf::ApiAccount(directory.api_account(&self.store_hash, sha256)),
+        }
     }
 
     /// In a transaction, that the credential is good.
@@ -215,7 +225,35 @@ impl UnconfirmedCaller<'_> {
     }
 
     fn note_use(&self) {
-        self.auth.last_uses.note(&self.store_hash, &self.credentials);
+        let last_uses = Arc::clone(&self.auth.last_uses);
+        last_uses.note(&self.store_hash, &self.credentials);
+        self.auth.after_answer.push(async move { last_uses.write().await });
+    }
+}
+
+/// What a credential allows; none if it is not good.
+enum ScopeOf<'a> {
+    Token(&'a TokenIdentity, Read<TokenRecord>),
+    ApiAccount(Read<ApiAccount>),
+}
+
+impl Reads for ScopeOf<'_> {
+    type Found = Option<Scope>;
+
+    fn ask(&self, batch: &mut Batch) {
+        match self {
+            Self::Token(_, record) => record.ask(batch),
+            Self::ApiAccount(account) => account.ask(batch),
+        }
+    }
+
+    fn take(self, batch: &mut Batch) -> Result<Option<Scope>, Fault> {
+        Ok(match self {
+            Self::Token(identity, record) => {
+                record.take(batch)?.filter(|record| identity.is_of(record)).map(|_| Scope::Modify)
+            }
+            Self::ApiAccount(account) => account.take(batch)?.map(|account| account.scope),
+        })
     }
 }
 
@@ -257,11 +295,18 @@ impl StoreCaller<'_> {
     ///
     /// # Errors
     /// The same.
-    pub async fn confirm_beside<T>(self, work: impl AsyncFnOnce(&str) -> T) -> Result<(Caller, T), Refused<T>> {
+    pub async fn confirm_beside<R: Reads, T>(
+        self,
+        reads: impl FnOnce(&str) -> R,
+        work: impl AsyncFnOnce(&str) -> T,
+    ) -> Result<(Caller, R::Found, T), Refused<T>> {
         if let Some(caller) = self.shown {
-            return caller.confirm_beside(work).await;
+            return caller.confirm_beside(reads, work).await;
         }
-        let beside = work(&self.store_hash).await;
-        Ok((Caller { store_hash: self.store_hash, scope: None }, beside))
+        let reads = reads(&self.store_hash);
+        match tokio::join!(together(reads), work(&self.store_hash)) {
+            (Ok(found), beside) => Ok((Caller { store_hash: self.store_hash, scope: None }, found, beside)),
+            (Err(fault), beside) => Err(Refused { denial: fault.into(), beside }),
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! A request shows credentials in its headers ([`credentials`]). Whoever shows good ones is an
 //! [`UnconfirmedCaller`](caller::UnconfirmedCaller): the signature is ours and the times fit, but the token may have been
 //! deleted since, or the API account revoked. To know that costs a wait for the database, which is spent together with the
-//! endpoint's own work: [`confirm_beside`](caller::UnconfirmedCaller::confirm_beside) does both at once and gives the
-//! [`Caller`](caller::Caller) together with what the work came to. An `UnconfirmedCaller` names its store to nobody else, and only
+//! endpoint's own reads and work: [`confirm_beside`](caller::UnconfirmedCaller::confirm_beside) does all at once and gives the
+//! [`Caller`](caller::Caller) together with what was read and what the work came to. An `UnconfirmedCaller` names its store to nobody else, and only
 //! a `Caller` gets a storefront token, so an endpoint that forgets to confirm does not compile:
 //!
 //! ```compile_fail,E0308
@@ -17,7 +17,7 @@
 //! ```
 //! # use shared::{auth::{Auth, caller::{Refused, UnconfirmedCaller}}, http::error::Error, keys::claims::StorefrontClaims};
 //! async fn issue(auth: &Auth, caller: UnconfirmedCaller<'_>, claims: &StorefrontClaims<'_>) -> Result<String, Error> {
-//!     let (caller, ()) = caller.confirm_beside(async |_| ()).await?;
+//!     let (caller, (), ()) = caller.confirm_beside(|_| (), async |_| ()).await?;
 //!     Ok(auth.issue_storefront_token(&caller, claims).await?)
 //! }
 //! ```
@@ -31,6 +31,7 @@ pub mod server_token;
 pub mod storefront_token;
 
 use crate::{
+    after_answer::AfterAnswer,
     auth::last_uses::LastUses,
     clock::Clock,
     configuration::StorefrontAccess,
@@ -51,5 +52,6 @@ pub struct Auth {
     pub(crate) directory: Directory,
     /// When credentials were last used; written after the answer.
     pub last_uses: Arc<LastUses>,
+    pub(crate) after_answer: Arc<AfterAnswer>,
     pub(crate) clock: Clock,
 }

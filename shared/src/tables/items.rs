@@ -1,7 +1,7 @@
 //! What the three tables have in common: keys, and items to and from Rust.
 
 use crate::fault::Fault;
-use aws_sdk_dynamodb::{Client, error::BuildError, types::AttributeValue};
+use aws_sdk_dynamodb::{error::BuildError, types::AttributeValue};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 
@@ -37,13 +37,6 @@ pub fn key(store_hash: &str, sk: String) -> Item {
 #[must_use]
 pub fn email_key(email: &str) -> String {
     email.to_lowercase()
-}
-
-/// Reads one item, strongly consistent.
-pub async fn get<T: DeserializeOwned>(client: &Client, table: &str, key: Item) -> Result<Option<T>, Fault> {
-    let request = client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
-    let answer = request.send().await.map_err(|error| Fault::of_aws("GetItem", error))?;
-    answer.item.map(from_item).transpose()
 }
 
 /// An item as a Rust value; attributes that it does not have are ignored.

@@ -4,5 +4,7 @@
 pub mod directory;
 pub mod items;
 pub mod login_attempts;
+pub mod reads;
+pub mod retries;
 pub mod tokens;
 pub mod transactions;

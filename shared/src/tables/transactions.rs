@@ -1,19 +1,21 @@
-//! Writing all or nothing, and trying again what others were in the way of: the SDK leaves that to its caller.
+//! Writing all or nothing.
 
 use crate::{
     fault::{Fault, is_transient_code},
-    tables::items::built,
+    tables::{
+        items::built,
+        retries::{Attempt, PATIENCE, Retries},
+    },
 };
 use aws_sdk_dynamodb::{
     Client,
-    error::{BuildError, ProvideErrorMetadata, SdkError},
+    error::{BuildError, ProvideErrorMetadata},
     operation::transact_write_items::TransactWriteItemsError,
     types::{CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem, Update},
 };
-use std::{error::Error as StdError, time::Duration};
+use std::time::Duration;
 
-/// How often a write of a request is tried again that another transaction has crossed.
-pub const CONFLICT_RETRIES: u32 = 3;
+const OPERATION: &str = "TransactWriteItems";
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
 /// What became of a transaction.
@@ -24,82 +26,55 @@ pub enum Outcome {
     Refused(Vec<CancellationReason>),
 }
 
-/// Writes all or nothing. The SDK gives each call a `ClientRequestToken`, so an attempt that timed out after it had succeeded
-/// is recognised when the SDK tries again.
+/// Writes all or nothing, and tries again while others are in the way.
 ///
 /// # Errors
-/// If DynamoDB fails, or others were in the way more than `retries` times.
-pub async fn transact(client: &Client, items: Vec<TransactWriteItem>, retries: u32) -> Result<Outcome, Fault> {
-    const OPERATION: &str = "TransactWriteItems";
-    retry_crossed(retries, || async {
+/// If DynamoDB fails, or others were in the way until `patience` was used up.
+pub async fn transact(client: &Client, items: Vec<TransactWriteItem>, patience: Duration) -> Result<Outcome, Fault> {
+    let mut retries = Retries::within(patience);
+    loop {
+        match transact_once(client, items.clone()).await? {
+            Attempt::Ended(outcome) => return Ok(outcome),
+            Attempt::Crossed(fault) => retries.wait(fault).await?,
+        }
+    }
+}
+
+/// Writes all or nothing, unless another transaction is in the way. One attempt may be sent several times, by the SDK or while
+/// it is still under way after its answer was lost: by its `ClientRequestToken` DynamoDB knows it again, so it is made once.
+///
+/// # Errors
+/// If DynamoDB fails.
+pub async fn transact_once(client: &Client, items: Vec<TransactWriteItem>) -> Result<Attempt<Outcome>, Fault> {
+    let request_token = format!("{:032x}", fastrand::u128(..));
+    let mut retries = Retries::within(PATIENCE);
+    loop {
         let request = client.transact_write_items().set_transact_items(Some(items.clone()));
-        let Err(error) = request.send().await else {
+        let Err(error) = request.client_request_token(&request_token).send().await else {
             return Ok(Attempt::Ended(Outcome::Done));
         };
+        if error.code() == Some("TransactionInProgressException") {
+            retries.wait(Fault::of_aws(OPERATION, error)).await?;
+            continue;
+        }
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
             return Err(Fault::of_aws(OPERATION, error));
         };
         let reasons = cancelled.cancellation_reasons();
         if let Some(code) = reasons.iter().filter_map(CancellationReason::code).find(|code| is_transient_code(code)) {
-            Ok(Attempt::Crossed(Fault::of_contention(OPERATION, "cancelled again and again", Some(code))))
-        } else if reasons.iter().any(was_refused) {
-            Ok(Attempt::Ended(Outcome::Refused(reasons.to_vec())))
-        } else {
-            Err(Fault::of_aws(OPERATION, error))
+            return Ok(Attempt::Crossed(Fault::of_contention(OPERATION, "cancelled again and again", Some(code))));
         }
-    })
-    .await
+        if reasons.iter().any(was_refused) {
+            return Ok(Attempt::Ended(Outcome::Refused(reasons.to_vec())));
+        }
+        return Err(Fault::of_aws(OPERATION, error));
+    }
 }
 
 /// Whether it was this item's condition that did not hold.
 #[must_use]
 pub fn was_refused(reason: &CancellationReason) -> bool {
     reason.code() == Some(CONDITION_FAILED)
-}
-
-/// What became of an attempt.
-pub enum Attempt<T> {
-    /// It has its result.
-    Ended(T),
-    /// Others were in the way. The fault is what it comes to if they stay there.
-    Crossed(Fault),
-}
-
-impl<T> Attempt<T> {
-    /// What the failure of a single write means: crossed, if by another transaction.
-    ///
-    /// # Errors
-    /// Any other failure.
-    pub fn of_failed<E>(operation: &'static str, error: SdkError<E>) -> Result<Self, Fault>
-    where
-        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-    {
-        let is_crossed = error.code() == Some("TransactionConflictException");
-        let fault = Fault::of_aws(operation, error);
-        if is_crossed { Ok(Self::Crossed(fault)) } else { Err(fault) }
-    }
-}
-
-/// Makes attempts until one has its result, each after a random wait, so that those which collided do not meet again. Forty
-/// milliseconds at most after the first, twice as much after each further one.
-///
-/// # Errors
-/// That of an attempt, or of the last one crossed.
-pub async fn retry_crossed<T, F>(retries: u32, mut attempt: impl FnMut() -> F) -> Result<T, Fault>
-where
-    F: Future<Output = Result<Attempt<T>, Fault>>,
-{
-    let mut crossed = 0;
-    loop {
-        match attempt().await? {
-            Attempt::Ended(result) => return Ok(result),
-            Attempt::Crossed(fault) if crossed == retries => return Err(fault),
-            Attempt::Crossed(_) => {
-                crossed += 1;
-                tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=20 << crossed))).await;
-            }
-        }
-    }
 }
 
 /// A part of a transaction.

@@ -10,7 +10,8 @@ pub use records::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Scope,
 use crate::{
     fault::Fault,
     tables::{
-        items::{attribute, email_key, get, key, string},
+        items::{attribute, email_key, key, string},
+        reads::Read,
         transactions::Part,
     },
 };
@@ -48,28 +49,28 @@ impl Directory {
     }
 
     /// The store, if there is one of this hash.
-    pub async fn store(&self, store_hash: &str) -> Result<Option<Store>, Fault> {
-        get(&self.client, &self.table, key(store_hash, STORE.into())).await
+    pub fn store(&self, store_hash: &str) -> Read<Store> {
+        Read::new(&self.client, &self.table, store_hash, STORE.into())
     }
 
     /// The backend user with this e-mail, in any case.
-    pub async fn backend_user(&self, store_hash: &str, email: &str) -> Result<Option<BackendUser>, Fault> {
-        get(&self.client, &self.table, key(store_hash, user_key(email))).await
+    pub fn backend_user(&self, store_hash: &str, email: &str) -> Read<BackendUser> {
+        Read::new(&self.client, &self.table, store_hash, user_key(email))
     }
 
     /// The customer with this e-mail, in any case.
-    pub async fn customer_login(&self, store_hash: &str, email: &str) -> Result<Option<CustomerLogin>, Fault> {
-        get(&self.client, &self.table, key(store_hash, customer_email_key(email))).await
+    pub fn customer_login(&self, store_hash: &str, email: &str) -> Read<CustomerLogin> {
+        Read::new(&self.client, &self.table, store_hash, customer_email_key(email))
     }
 
     /// The customer with this id.
-    pub async fn customer(&self, store_hash: &str, customer_id: u64) -> Result<Option<Customer>, Fault> {
-        get(&self.client, &self.table, key(store_hash, customer_key(customer_id))).await
+    pub fn customer(&self, store_hash: &str, customer_id: u64) -> Read<Customer> {
+        Read::new(&self.client, &self.table, store_hash, customer_key(customer_id))
     }
 
     /// The API account whose access token has this SHA-256.
-    pub async fn api_account(&self, store_hash: &str, sha256: &str) -> Result<Option<ApiAccount>, Fault> {
-        get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await
+    pub fn api_account(&self, store_hash: &str, sha256: &str) -> Read<ApiAccount> {
+        Read::new(&self.client, &self.table, store_hash, api_account_key(sha256))
     }
 
     /// In a transaction, that a backend user may still log in with the same password, and may create tokens.

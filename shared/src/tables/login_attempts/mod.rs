@@ -35,9 +35,9 @@ pub enum Account {
 
 /// Whether a password may be looked at.
 #[must_use = "where it does not fit, the password must not be looked at"]
-pub enum Reservation<'a> {
+pub enum Reservation {
     /// The attempt is counted.
-    Counted(Attempt<'a>),
+    Counted(Attempt),
     /// There have been too many: the password must not be looked at.
     Full {
         /// Seconds until there may be another; 1 where one of those counted may yet succeed.
@@ -46,8 +46,8 @@ pub enum Reservation<'a> {
 }
 
 /// An attempt that is counted as a failed login, unless it is said to be none.
-pub struct Attempt<'a> {
-    attempts: &'a LoginAttempts,
+pub struct Attempt {
+    attempts: LoginAttempts,
     key: Item,
     address: String,
 }
@@ -61,6 +61,7 @@ enum Written {
 }
 
 /// The table, for one kind of account.
+#[derive(Clone)]
 pub struct LoginAttempts {
     client: Client,
     table: String,
@@ -82,7 +83,7 @@ impl LoginAttempts {
         email: &str,
         address: &str,
         clock: &Clock,
-    ) -> Result<Reservation<'_>, Fault> {
+    ) -> Result<Reservation, Fault> {
         let key = self.key(store_hash, email);
         for _ in 0..TRIES {
             let now = clock.now();
@@ -96,7 +97,7 @@ impl LoginAttempts {
                 written = self.replace(&key, &present, counts, now).await?;
             }
             if let Written::Done(_) = written {
-                return Ok(Reservation::Counted(Attempt { attempts: self, key, address: address.into() }));
+                return Ok(Reservation::Counted(Attempt { attempts: self.clone(), key, address: address.into() }));
             }
         }
         Ok(Reservation::Full { retry_after: 1 })
@@ -221,7 +222,7 @@ fn refused(present: Option<&Item>) -> Result<Written, Fault> {
     Ok(Written::Refused(present.map(Counts::of_item).transpose()?.unwrap_or_default()))
 }
 
-impl Attempt<'_> {
+impl Attempt {
     /// It was a login: clears the count of its address, which is known from now on. A failure is only logged: the login
     /// stands. Of the account's attempts it takes back its own; one more if its answer is lost and the SDK sends it again.
     pub async fn succeeded(self, now: u64) {

@@ -1,29 +1,37 @@
 //! Writing a new token under the next id.
 
 use super::{
+    blocks::total,
     record::TokenRecord,
-    table::{COUNTER, TOKENS, TokenTable, token_key},
+    table::{TOKENS, TokenTable, counter_key, token_key},
 };
 use crate::{
     fault::Fault,
     tables::{
-        items::{Item, email_key, from_item, get, key, number, string, to_item},
-        transactions::{Attempt, CONFLICT_RETRIES, Outcome, Part, retry_crossed, transact, was_refused},
+        items::{Item, email_key, from_item, key, number, string, to_item},
+        reads::together,
+        retries::{Attempt, PATIENCE, Retries},
+        transactions::{Outcome, Part, transact_once, was_refused},
     },
 };
-use aws_sdk_dynamodb::types::{
-    CancellationReason, Put, ReturnValue, Select, TransactWriteItem, Update, builders::UpdateBuilder,
+use aws_sdk_dynamodb::{
+    error::ProvideErrorMetadata,
+    types::{CancellationReason, Put, ReturnValue, Select, TransactWriteItem, Update, builders::UpdateBuilder},
 };
 use serde::Deserialize;
 
-/// A store's last id and its number of live tokens.
+/// A store's last id, and how many tokens it has at most.
+///
+/// A deletion is not noted here: it would keep all others in the store waiting. Deletions are counted where the store looks full.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Counter {
     /// The highest id that was given; 0 before the first.
-    pub last_id: u64,
-    /// How many tokens there are, those that have ended included.
-    pub live: u64,
+    last_id: u64,
+    /// How many tokens were ever made.
+    made: u64,
+    /// How many of them were deleted when they were last counted.
+    deleted: u64,
 }
 
 /// What became of a new token.
@@ -37,70 +45,91 @@ pub enum Creation {
     Full,
 }
 
-impl TokenTable {
-    /// The last id and the number of live tokens.
-    pub async fn counter(&self, store_hash: &str) -> Result<Counter, Fault> {
-        Ok(get(&self.client, &self.table, key(store_hash, COUNTER.into())).await?.unwrap_or_default())
-    }
+/// How far the counter may go.
+struct Room {
+    deleted: u64,
+    /// At most so many tokens may have been made, the next included.
+    max_made: u64,
+}
 
+impl TokenTable {
     /// Writes a token, if at the same moment `maker` holds: it may be a while since the maker's password was looked at.
-    /// `record` makes the record once its id is known. `counter` may be out of date: where another token has taken the next id,
-    /// one is reserved first. `max` is how many tokens a store may have that have not ended by `now`, in Unix seconds; those
-    /// that have are counted only where there would be too many with them.
+    /// `record` makes the record once its id is known. `counter` may be out of date. `max` is how many tokens a store may have
+    /// that have not ended by `now`, in Unix seconds; those that have are counted only where there would be too many with them.
     pub async fn create(
         &self,
         store_hash: &str,
-        counter: Counter,
+        counter: Option<Counter>,
         max: u64,
         now: u64,
         maker: &TransactWriteItem,
         record: impl Fn(u64) -> TokenRecord,
     ) -> Result<Creation, Fault> {
-        let mut max_with_ended = max;
-        if counter.live >= max {
-            max_with_ended = max.saturating_add(self.ended(store_hash, now).await?);
-        }
-        if counter.live >= max_with_ended {
+        let counter = counter.unwrap_or_default();
+        let Some(mut room) = self.room(store_hash, counter, max, now).await? else {
             return Ok(Creation::Full);
-        }
-        let token = record(counter.last_id + 1);
-        let take_next_id = Update::builder()
-            .update_expression("SET last_id = :id ADD live :one")
-            .expression_attribute_values(":id", number(token.id));
-        let take_next_id = if counter.last_id == 0 {
-            take_next_id.condition_expression("attribute_not_exists(pk)")
-        } else {
-            take_next_id
-                .condition_expression("last_id = :last_id AND live < :max")
-                .expression_attribute_values(":last_id", number(counter.last_id))
-                .expression_attribute_values(":max", number(max_with_ended))
         };
-        let creation = self.creation(store_hash, &token, take_next_id, maker)?;
-        match transact(&self.client, creation, CONFLICT_RETRIES).await? {
-            Outcome::Done => return Ok(Creation::Created(token)),
-            Outcome::Refused(reasons) if was_refused(&reasons[0]) => return Ok(maker_changed(reasons)),
-            Outcome::Refused(_) => {}
+        // Mostly nobody else is making one.
+        let token = record(counter.last_id + 1);
+        let update = Update::builder()
+            .update_expression("SET last_id = :id, deleted = :deleted ADD made :one")
+            .expression_attribute_values(":id", number(token.id))
+            .expression_attribute_values(":deleted", number(room.deleted));
+        let update = if counter.last_id == 0 {
+            update.condition_expression("attribute_not_exists(pk)")
+        } else {
+            update
+                .condition_expression("last_id = :last_id AND made < :max_made")
+                .expression_attribute_values(":last_id", number(counter.last_id))
+                .expression_attribute_values(":max_made", number(room.max_made))
+        };
+        match transact_once(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
+            Attempt::Ended(Outcome::Done) => return Ok(Creation::Created(token)),
+            Attempt::Ended(Outcome::Refused(reasons)) if was_refused(&reasons[0]) => return Ok(maker_changed(reasons)),
+            Attempt::Ended(Outcome::Refused(_)) | Attempt::Crossed(_) => {}
         }
 
-        let token = record(self.reserve_id(store_hash).await?);
+        let mut retries = Retries::within(PATIENCE);
+        let token = record(self.reserve_id(store_hash, &mut retries).await?);
         loop {
-            let count = Update::builder()
-                .update_expression("ADD live :one")
-                .condition_expression("attribute_not_exists(live) OR live < :max")
-                .expression_attribute_values(":max", number(max_with_ended));
-            let creation = self.creation(store_hash, &token, count, maker)?;
-            match transact(&self.client, creation, CONFLICT_RETRIES).await? {
-                Outcome::Done => return Ok(Creation::Created(token)),
-                Outcome::Refused(reasons) if was_refused(&reasons[0]) => return Ok(maker_changed(reasons)),
-                Outcome::Refused(_) => {}
+            let update = Update::builder()
+                .update_expression("ADD made :one")
+                .condition_expression("attribute_not_exists(made) OR made < :max_made")
+                .expression_attribute_values(":max_made", number(room.max_made));
+            match transact_once(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
+                Attempt::Ended(Outcome::Done) => return Ok(Creation::Created(token)),
+                Attempt::Ended(Outcome::Refused(reasons)) if was_refused(&reasons[0]) => {
+                    return Ok(maker_changed(reasons));
+                }
+                Attempt::Ended(Outcome::Refused(_)) => {
+                    let counter = together(self.counter(store_hash)).await?.unwrap_or_default();
+                    room = match self.room(store_hash, counter, max, now).await? {
+                        Some(room) => room,
+                        None => return Ok(Creation::Full),
+                    };
+                }
+                Attempt::Crossed(fault) => retries.wait(fault).await?,
             }
-            // Others have filled it, perhaps only together with tokens that have ended and were not counted yet.
-            let with_ended = max.saturating_add(self.ended(store_hash, now).await?);
-            if with_ended <= max_with_ended {
-                return Ok(Creation::Full);
-            }
-            max_with_ended = with_ended;
         }
+    }
+
+    /// How many tokens there may ever be made without counting again; none if there is no room for one more.
+    ///
+    /// What is counted here is newer than the counter, so that at least as many have been deleted.
+    async fn room(&self, store_hash: &str, counter: Counter, max: u64, now: u64) -> Result<Option<Room>, Fault> {
+        let Counter { made, mut deleted, .. } = counter;
+        let mut max_live = max;
+        if made.saturating_sub(deleted) >= max_live {
+            let live = total(&self.blocks(store_hash).await?);
+            deleted = deleted.max(made.saturating_sub(live));
+            if live >= max_live {
+                max_live = max_live.saturating_add(self.ended(store_hash, now).await?);
+            }
+            if live >= max_live {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Room { deleted, max_made: deleted.saturating_add(max_live) }))
     }
 
     /// How many tokens have ended.
@@ -125,17 +154,17 @@ impl TokenTable {
         Ok(ended)
     }
 
-    /// The items of a transaction that writes a token, first `maker`; `counting` is what becomes of the counter.
+    /// The items of a transaction that writes a token, first `maker`; `update` is what becomes of the counter.
     fn creation(
         &self,
         store_hash: &str,
         token: &TokenRecord,
-        counting: UpdateBuilder,
+        update: UpdateBuilder,
         maker: &TransactWriteItem,
     ) -> Result<Vec<TransactWriteItem>, Fault> {
-        let counting = counting
+        let update = update
             .table_name(&self.table)
-            .set_key(Some(key(store_hash, COUNTER.into())))
+            .set_key(Some(counter_key(store_hash)))
             .expression_attribute_values(":one", number(1));
         let mut item = to_item(key(store_hash, token_key(token.id)), token)?;
         item.insert("email_key".into(), string(email_key(&token.email)));
@@ -143,31 +172,32 @@ impl TokenTable {
             .table_name(&self.table)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)");
-        Ok(vec![
-            maker.clone(),
-            counting.build().part()?,
-            put.build().part()?,
-            self.count_in_block(store_hash, token.id, "1")?,
-        ])
+        Ok(vec![maker.clone(), update.build().part()?, put.build().part()?, self.count_in_block(store_hash, token.id)?])
     }
 
-    /// The next id, which nobody else gets.
-    async fn reserve_id(&self, store_hash: &str) -> Result<u64, Fault> {
-        let attributes = retry_crossed(CONFLICT_RETRIES, || async {
+    /// The next id, which nobody else gets. It is lost if no token is made of it.
+    async fn reserve_id(&self, store_hash: &str, retries: &mut Retries) -> Result<u64, Fault> {
+        loop {
             let request = self
                 .client
                 .update_item()
                 .table_name(&self.table)
-                .set_key(Some(key(store_hash, COUNTER.into())))
+                .set_key(Some(counter_key(store_hash)))
                 .update_expression("ADD last_id :one")
                 .expression_attribute_values(":one", number(1))
                 .return_values(ReturnValue::AllNew);
             match request.send().await {
-                Ok(answer) => Ok(Attempt::Ended(answer.attributes.unwrap_or_default())),
-                Err(error) => Attempt::of_failed("UpdateItem", error),
+                Ok(answer) => return Ok(from_item::<Counter>(answer.attributes.unwrap_or_default())?.last_id),
+                Err(error) => {
+                    let is_crossed = error.code() == Some("TransactionConflictException");
+                    let fault = Fault::of_aws("UpdateItem", error);
+                    if !is_crossed {
+                        return Err(fault);
+                    }
+                    retries.wait(fault).await?;
+                }
             }
-        });
-        Ok(from_item::<Counter>(attributes.await?)?.last_id)
+        }
     }
 }
 

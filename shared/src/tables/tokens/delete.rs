@@ -1,18 +1,20 @@
 //! Deleting a token, together with checking who asks for it.
 
 use super::{
+    blocks::Remaining,
     record::TokenIdentity,
-    table::{COUNTER, TokenTable, token_key},
+    table::{TokenTable, token_key},
 };
 use crate::{
     fault::Fault,
     tables::{
         items::{email_key, key, string},
-        transactions::{CONFLICT_RETRIES, Outcome, Part, transact, was_refused},
+        retries::{Attempt, PATIENCE, Retries},
+        transactions::{Outcome, Part, transact_once, was_refused},
     },
 };
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
+    CancellationReason, ConditionCheck, Delete, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem,
 };
 
 /// Which token to delete.
@@ -61,21 +63,32 @@ impl TokenTable {
         itself: Option<&TokenIdentity>,
         checks: Vec<TransactWriteItem>,
     ) -> Result<Deletion, Fault> {
-        let mut items = self.deletion(store_hash, wanted, itself)?;
-        let first_check = items.len();
-        items.extend(checks);
-        let reasons = match transact(&self.client, items, CONFLICT_RETRIES).await? {
-            Outcome::Done => return Ok(Deletion::Deleted),
-            Outcome::Refused(reasons) => reasons,
-        };
-        if itself.is_some_and(|itself| was_refused(&reasons[0]) && !itself.is_of_item(reasons[0].item.as_ref())) {
-            return Ok(Deletion::NotItself);
+        let mut retries = Retries::within(PATIENCE);
+        // Whether it is the last one of its block only the transaction can tell; mostly it is not.
+        let mut remaining = Remaining::Some;
+        loop {
+            let mut items = vec![
+                self.deletion(store_hash, wanted, itself)?,
+                self.discount_in_block(store_hash, wanted.id, remaining)?,
+            ];
+            items.extend(checks.iter().cloned());
+            let fault = match transact_once(&self.client, items).await? {
+                Attempt::Ended(Outcome::Done) => return Ok(Deletion::Deleted),
+                Attempt::Ended(Outcome::Refused(reasons)) => {
+                    if let Some(refusal) = refusal(&reasons, itself) {
+                        return Ok(refusal);
+                    }
+                    if let Remaining::Some = remaining {
+                        remaining = Remaining::None;
+                        continue;
+                    }
+                    remaining = Remaining::Some;
+                    Fault::of_contention("TransactWriteItems", "others in the block come and go", None)
+                }
+                Attempt::Crossed(fault) => fault,
+            };
+            retries.wait(fault).await?;
         }
-        let failed = reasons[first_check..].iter().enumerate().find(|(_, reason)| was_refused(reason));
-        Ok(failed.map_or(Deletion::NoSuchToken, |(position, reason)| Deletion::CheckFailed {
-            position,
-            is_present: reason.item.is_some(),
-        }))
     }
 
     /// In a transaction, that a token has not been deleted.
@@ -90,13 +103,13 @@ impl TokenTable {
         check.build().part()
     }
 
-    /// The items of a transaction that deletes a token, first the token.
+    /// In a transaction, that the token is deleted.
     fn deletion(
         &self,
         store_hash: &str,
         wanted: &Wanted,
         itself: Option<&TokenIdentity>,
-    ) -> Result<Vec<TransactWriteItem>, Fault> {
+    ) -> Result<TransactWriteItem, Fault> {
         let mut condition = vec!["attribute_exists(pk)".to_owned()];
         let mut delete = Delete::builder()
             .table_name(&self.table)
@@ -117,12 +130,17 @@ impl TokenTable {
                 delete = delete.expression_attribute_values(name, value);
             }
         }
-        let delete = delete.condition_expression(condition.join(" AND "));
-        let one_less = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(store_hash, COUNTER.into())))
-            .update_expression("ADD live :minus_one")
-            .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()));
-        Ok(vec![delete.build().part()?, self.count_in_block(store_hash, wanted.id, "-1")?, one_less.build().part()?])
+        delete.condition_expression(condition.join(" AND ")).build().part()
     }
+}
+
+/// Why nothing was deleted, of the reasons for the token, for its block and for each check; none if it was only that of the block.
+fn refusal(reasons: &[CancellationReason], itself: Option<&TokenIdentity>) -> Option<Deletion> {
+    let (of_token, of_checks) = (reasons.first()?, reasons.get(2..)?);
+    if itself.is_some_and(|itself| was_refused(of_token) && !itself.is_of_item(of_token.item.as_ref())) {
+        return Some(Deletion::NotItself);
+    }
+    let failed = of_checks.iter().enumerate().find(|(_, reason)| was_refused(reason));
+    let failed = failed.map(|(position, reason)| Deletion::CheckFailed { position, is_present: reason.item.is_some() });
+    failed.or_else(|| was_refused(of_token).then_some(Deletion::NoSuchToken))
 }

@@ -5,7 +5,8 @@ use crate::{
     fault::Fault,
     tables::{
         directory::api_account_key,
-        items::{Item, get, key, number},
+        items::{Item, key, number},
+        reads::Read,
     },
 };
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder};
@@ -39,9 +40,8 @@ impl TokenTable {
 
     /// When an API account was last used, in Unix seconds, give or take an hour.
     pub async fn api_account_last_used_at(&self, store_hash: &str, sha256: &str) -> Result<Option<u64>, Fault> {
-        let last_use: Option<LastUse> =
-            get(&self.client, &self.table, key(store_hash, api_account_key(sha256))).await?;
-        Ok(last_use.map(|last_use| last_use.last_used_at))
+        let last_use: Read<LastUse> = Read::new(&self.client, &self.table, store_hash, api_account_key(sha256));
+        Ok(last_use.await?.map(|last_use| last_use.last_used_at))
     }
 
     fn noting(&self, key: Item, now: u64) -> UpdateItemFluentBuilder {

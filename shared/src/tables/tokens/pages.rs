@@ -1,52 +1,40 @@
 //! Listing a store's tokens, page by page.
 
 use super::{
+    blocks::{group_at, total},
     record::TokenRecord,
-    table::{BLOCK_SIZE, BLOCKS, TokenTable, token_key},
+    table::{TokenTable, token_key},
 };
 use crate::{
     fault::Fault,
     tables::items::{from_item, string},
 };
-use serde::Deserialize;
 
-/// How many live tokens a block of ids has.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct BlockCount {
-    block: u64,
-    live: u64,
+/// A part of a store's tokens, in ascending order of their ids.
+pub struct TokenPage {
+    pub tokens: Vec<TokenRecord>,
+    /// How many live tokens the store has, those that have ended included.
+    pub total_count: u64,
 }
 
 impl TokenTable {
-    /// The live-counts of a store's blocks, in ascending order.
-    pub async fn block_counts(&self, store_hash: &str) -> Result<Vec<BlockCount>, Fault> {
-        let request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :blocks)")
-            .expression_attribute_values(":pk", string(store_hash))
-            .expression_attribute_values(":blocks", string(BLOCKS));
-        let mut pages = request.into_paginator().items().send();
-        let mut counts = Vec::new();
-        while let Some(item) = pages.next().await {
-            counts.push(from_item(item.map_err(|error| Fault::of_aws("Query", error))?)?);
+    /// At most `limit` tokens after the first `offset`.
+    pub async fn page(&self, store_hash: &str, offset: u64, limit: u64) -> Result<TokenPage, Fault> {
+        if offset == 0 {
+            // Where it begins need not be looked up.
+            let (blocks, tokens) = tokio::join!(self.blocks(store_hash), self.tokens_from(store_hash, 1, 0, limit));
+            return Ok(TokenPage { tokens: tokens?, total_count: total(&blocks?) });
         }
-        Ok(counts)
+        let blocks = self.blocks(store_hash).await?;
+        let tokens = match group_at(&blocks, offset) {
+            Some((id, skip)) => self.tokens_from(store_hash, id, skip, limit).await?,
+            None => Vec::new(),
+        };
+        Ok(TokenPage { tokens, total_count: total(&blocks) })
     }
 
-    /// At most `limit` tokens after the first `offset`, in ascending order of their ids.
-    pub async fn page(
-        &self,
-        store_hash: &str,
-        counts: &[BlockCount],
-        offset: u64,
-        limit: u64,
-    ) -> Result<Vec<TokenRecord>, Fault> {
-        let Some((block, skip)) = first_block(counts, offset) else {
-            return Ok(Vec::new());
-        };
+    /// Of the tokens from this id on, at most `limit` after the first `skip`.
+    async fn tokens_from(&self, store_hash: &str, id: u64, skip: u64, limit: u64) -> Result<Vec<TokenRecord>, Fault> {
         let wanted = usize::try_from(skip + limit).map_err(|error| Fault::of_ours("page", error))?;
         let request = self
             .client
@@ -55,7 +43,7 @@ impl TokenTable {
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
             .expression_attribute_values(":pk", string(store_hash))
-            .expression_attribute_values(":first", string(token_key(block * BLOCK_SIZE + 1)))
+            .expression_attribute_values(":first", string(token_key(id)))
             .expression_attribute_values(":last", string(token_key(u64::MAX)));
         let mut pages = request.into_paginator().page_size(i32::try_from(wanted).unwrap_or(i32::MAX)).items().send();
         let mut tokens = Vec::new();
@@ -67,45 +55,5 @@ impl TokenTable {
             }
         }
         Ok(tokens)
-    }
-}
-
-/// The number of all live tokens.
-#[must_use]
-pub fn total(counts: &[BlockCount]) -> u64 {
-    counts.iter().map(|count| count.live).sum()
-}
-
-/// The block in which the entry at `offset` lies, and how many of the block's entries come before it.
-fn first_block(counts: &[BlockCount], offset: u64) -> Option<(u64, u64)> {
-    let mut before = 0;
-    for count in counts {
-        if offset < before + count.live {
-            return Some((count.block, offset - before));
-        }
-        before += count.live;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_starts_in_the_block_that_holds_its_offset() {
-        let counts = [(0, 3), (1, 0), (2, 256), (5, 1)].map(|(block, live)| BlockCount { block, live });
-        for (offset, expected) in [
-            (0, Some((0, 0))),
-            (2, Some((0, 2))),
-            (3, Some((2, 0))),
-            (258, Some((2, 255))),
-            (259, Some((5, 0))),
-            (260, None),
-            (u64::MAX, None),
-        ] {
-            assert_eq!(first_block(&counts, offset), expected, "{offset}");
-        }
-        assert_eq!(first_block(&[], 0), None);
     }
 }

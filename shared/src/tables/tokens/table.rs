@@ -1,20 +1,11 @@
 //! The table, and what all that is done with it needs.
 
-use super::record::TokenRecord;
-use crate::{
-    fault::Fault,
-    tables::{
-        items::{get, key, number},
-        transactions::Part,
-    },
+use super::{create::Counter, record::TokenRecord};
+use crate::tables::{
+    items::{Item, key},
+    reads::Read,
 };
-use aws_sdk_dynamodb::{
-    Client,
-    types::{AttributeValue, TransactWriteItem, Update},
-};
-
-/// Ids that share one live-count.
-pub(super) const BLOCK_SIZE: u64 = 256;
+use aws_sdk_dynamodb::Client;
 
 pub(super) const COUNTER: &str = "COUNTER";
 /// What the sort keys of all live-counts begin with.
@@ -34,21 +25,14 @@ impl TokenTable {
         Self { client, table }
     }
 
-    pub async fn record(&self, store_hash: &str, id: u64) -> Result<Option<TokenRecord>, Fault> {
-        get(&self.client, &self.table, key(store_hash, token_key(id))).await
+    /// The record of a token.
+    pub fn record(&self, store_hash: &str, id: u64) -> Read<TokenRecord> {
+        Read::new(&self.client, &self.table, store_hash, token_key(id))
     }
 
-    /// In a transaction, that the block of an id has one live token more or less.
-    pub(super) fn count_in_block(&self, store_hash: &str, id: u64, change: &str) -> Result<TransactWriteItem, Fault> {
-        let block = (id - 1) / BLOCK_SIZE;
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(store_hash, block_key(block))))
-            .update_expression("SET #block = :block ADD live :change")
-            .expression_attribute_names("#block", "block")
-            .expression_attribute_values(":block", number(block))
-            .expression_attribute_values(":change", AttributeValue::N(change.into()));
-        update.build().part()
+    /// The last id and what is known of deletions; none before the first token.
+    pub fn counter(&self, store_hash: &str) -> Read<Counter> {
+        Read::new(&self.client, &self.table, store_hash, COUNTER.into())
     }
 }
 
@@ -56,6 +40,6 @@ pub(super) fn token_key(id: u64) -> String {
     format!("{TOKENS}{id:020}")
 }
 
-fn block_key(block: u64) -> String {
-    format!("{BLOCKS}{block:020}")
+pub(super) fn counter_key(store_hash: &str) -> Item {
+    key(store_hash, COUNTER.into())
 }
