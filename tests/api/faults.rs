@@ -150,3 +150,104 @@ async fn a_write_whose_answer_was_lost_is_not_repeated() {
     assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
     assert_eq!(direct.total_count().await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_still_under_way_is_asked_for_again_and_made_once() {
+    let (direct, stack, proxy) = behind_proxy().await;
+    let under_way = |request: &Request<'_>| match (request.operation, request.earlier) {
+        ("TransactWriteItems", 0) => Fate::AnswerLost,
+        ("TransactWriteItems", 1..4) => Fate::error("TransactionInProgressException"),
+        _ => Fate::Forwarded,
+    };
+    proxy.rule(under_way);
+    let token = stack.create_token("n").await;
+    let requests = proxy.take_requests();
+    let of_transaction = requests.iter().filter(|(operation, _)| operation == "TransactWriteItems");
+    let request_tokens: Vec<_> = of_transaction.map(|(_, body)| body["ClientRequestToken"].as_str().unwrap()).collect();
+    assert!(request_tokens.len() == 5 && request_tokens.iter().all(|token| *token == request_tokens[0]));
+    assert_eq!(direct.list(&token, "").await.body["data"][1]["token"], token);
+    assert_eq!(direct.total_count().await, 2);
+    proxy.rule(under_way);
+    assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
+    assert_eq!(direct.total_count().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_read_leaves_over_is_asked_for_again() {
+    let (_, stack, proxy) = behind_proxy().await;
+    // As where one table is throttled, and then the other.
+    let leaves_over = |request: &Request<'_>| {
+        let asked = &request.body["RequestItems"];
+        match request.operation {
+            "BatchGetItem" if request.earlier < 3 => {
+                Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": asked}))
+            }
+            _ => Fate::Forwarded,
+        }
+    };
+    for (_, call) in calls(&stack).into_iter().filter(|(name, _)| *name != "delete") {
+        proxy.rule(leaves_over);
+        let answer = call.token(&stack.demo_token).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(proxy.seen("BatchGetItem"), 4);
+    }
+    proxy.rule(|request| match request.operation {
+        "BatchGetItem" => Fate::Answered(200, json!({"UnprocessedKeys": request.body["RequestItems"]})),
+        _ => Fate::Forwarded,
+    });
+    are_unavailable(&stack, "left over", &["create", "list", "exchange", "login", "issue"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn part_of_what_a_read_finds_is_not_taken_for_all() {
+    let (_, stack, proxy) = behind_proxy().await;
+    // The first answer has the caller's record, and none of the directory.
+    let tokens_table = stack.configuration.tokens_table.clone();
+    let record = stack.tokens().record(demo::STORE, 1).await.unwrap().unwrap();
+    proxy.rule(move |request| match (request.operation, request.earlier) {
+        ("BatchGetItem", 0) => {
+            let mut asked = request.body["RequestItems"].clone();
+            let key = asked.as_object_mut().unwrap().remove(&tokens_table).unwrap()["Keys"][0].clone();
+            let mut item = key.as_object().unwrap().clone();
+            for (name, value) in
+                [("name", "demo"), ("email", demo::ADMIN_EMAIL), ("event_channel", "admin"), ("kid", "demo")]
+            {
+                item.insert(name.into(), json!({"S": value}));
+            }
+            for (name, value) in [("id", record.id), ("iat", record.iat)] {
+                item.insert(name.into(), json!({"N": value.to_string()}));
+            }
+            Fate::Answered(200, json!({"Responses": {&tokens_table: [item]}, "UnprocessedKeys": asked}))
+        }
+        _ => Fate::Forwarded,
+    });
+    let issue = stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID}));
+    let answer = issue.token(&stack.demo_token).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let requests = proxy.take_requests();
+    let asked: Vec<_> = requests.iter().filter(|(operation, _)| operation == "BatchGetItem").collect();
+    let tables = |n: usize| asked[n].1["RequestItems"].as_object().unwrap().len();
+    assert_eq!((asked.len(), tables(0), tables(1)), (2, 2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_clear_a_count_neither_fails_nor_delays_a_login() {
+    for fault in [Fate::internal_error(), Fate::Unanswered] {
+        let (_, stack, proxy) = behind_proxy().await;
+        for call in [
+            stack.post("/auth/customers", &buyer_login()).token(&stack.demo_token),
+            stack.post("/auth/backend", &admin_login("n")),
+        ] {
+            let fate = fault.clone();
+            proxy.rule(move |request| {
+                let clears = request.body["UpdateExpression"].as_str().is_some_and(|update| update.contains("REMOVE"));
+                if clears { fate.clone() } else { Fate::Forwarded }
+            });
+            let started = Instant::now();
+            let answer = call.send().await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            // A write that gets no answer is given up after three.
+            assert!(started.elapsed() < Duration::from_secs(3), "{fault:?} took {:?}", started.elapsed());
+        }
+    }
+}

@@ -1,9 +1,14 @@
 //! `GET /backend/tokens`.
 
+use futures_util::future::join_all;
 use local::demo;
 use serde_json::{Value, json};
-use shared::tables::tokens::{Creation, EventChannel, TokenRecord};
-use tests::{NOW, TestStack, admin_login, with};
+use shared::tables::{
+    directory::Scope,
+    items::key,
+    tokens::{Creation, EventChannel, TokenRecord},
+};
+use tests::{NOW, TestStack, admin_login, behind_proxy, with};
 
 fn ids(body: &Value) -> Vec<u64> {
     body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
@@ -140,4 +145,52 @@ async fn stores_never_see_each_others_tokens() {
     assert_eq!(listed.body["data"][0]["storeHash"], demo::OTHER_STORE);
     assert_eq!(listed.body["data"][0]["token"], other);
     assert!(!stack.list(&mine, "").await.body.to_string().contains(&other));
+}
+
+#[tokio::test]
+async fn a_page_reads_few_tokens_more_than_it_shows_at_any_depth() {
+    let (direct, stack, proxy) = behind_proxy().await;
+    fill(&direct, 520).await;
+    for id in (3..=510).step_by(3) {
+        assert_eq!(direct.delete(&json!({"id": id})).token(&direct.demo_token).send().await.status, 200);
+    }
+    for limit in [1, 10, 100] {
+        for offset in 0..352 {
+            proxy.take_requests();
+            let listed = stack.list(&direct.demo_token, &format!("?limit={limit}&offset={offset}")).await;
+            assert_eq!(listed.body["data"].as_array().unwrap().len() as u64, limit.min(351 - offset), "{offset}");
+            let requests = proxy.take_requests();
+            let limits: Vec<_> = requests.iter().filter_map(|(_, body)| body["Limit"].as_u64()).collect();
+            let most = if offset == 0 { limit } else { limit + 15 };
+            assert!(limits.iter().all(|read| (limit..=most).contains(read)), "{offset}: {limits:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_without_tokens_leaves_no_item_even_after_parallel_deletes() {
+    let stack = TestStack::start().await;
+    fill(&stack, 299).await;
+    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let blocks = async || {
+        let items = [0, 1].map(|block| key(demo::STORE, format!("BLOCK#{block:020}")));
+        join_all(items.map(|key| stack.item(&stack.configuration.tokens_table, key))).await
+    };
+    let delete = async |id: u64| stack.delete(&json!({"id": id})).account(&account).send().await.status;
+    assert_eq!(join_all((257..=300).map(delete)).await, [200; 44]);
+    let [first, second] = blocks().await.try_into().unwrap();
+    assert_eq!((&first.unwrap()["live"], second), (&json!(256), None));
+    for id in 1..=255 {
+        assert_eq!(delete(id).await, 200);
+    }
+    let first = blocks().await.remove(0).unwrap();
+    assert_eq!((&first["live"], &first["f"], &first["e"]), (&json!(1), &json!(1), &json!(0)));
+    assert_eq!(delete(255).await, 404);
+    assert_eq!(blocks().await.remove(0), Some(first));
+    assert_eq!(delete(256).await, 200);
+    assert_eq!(blocks().await, [None, None]);
+    let listed = stack.get("/backend/tokens").account(&account).send().await;
+    assert_eq!((&listed.body["data"], listed.total_count()), (&json!([]), 0));
+    let token = stack.create_token("new").await;
+    assert_eq!(stack.list(&token, "").await.body["data"][0]["id"], 301);
 }
