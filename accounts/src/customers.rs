@@ -87,7 +87,7 @@ impl Accounts {
             .projection_expression("sk, customer_id, email, channels, #active, tokens_valid_after")
             .expression_attribute_names("#active", "active");
         let mut found = HashMap::new();
-        let keys = HashMap::from([(self.directory_table.clone(), built(keys.build())?)]);
+        let keys = vec![(self.directory_table.clone(), built(keys.build())?)];
         for (_, item) in batch_get(&self.client, keys, PATIENCE).await? {
             let Found { sk, customer } = from_item(item)?;
             found.insert(sk, customer);

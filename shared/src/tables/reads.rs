@@ -20,13 +20,13 @@ pub struct Read<T> {
     client: Client,
     table: String,
     key: Item,
-    read_as: PhantomData<fn() -> T>,
+    kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Read<T> {
     /// The item of a store under this sort key.
     pub fn new(client: &Client, table: &str, store_hash: &str, sk: String) -> Self {
-        Self { client: client.clone(), table: table.into(), key: key(store_hash, sk), read_as: PhantomData }
+        Self { client: client.clone(), table: table.into(), key: key(store_hash, sk), kind: PhantomData }
     }
 }
 
@@ -111,7 +111,9 @@ impl<R: Reads> Reads for Vec<R> {
     type Found = Vec<R::Found>;
 
     fn ask(&self, batch: &mut Batch) {
-        self.iter().for_each(|read| read.ask(batch));
+        for read in self {
+            read.ask(batch);
+        }
     }
 
     fn take(self, batch: &mut Batch) -> Result<Self::Found, Fault> {
@@ -128,10 +130,10 @@ pub async fn together<R: Reads>(reads: R) -> Result<R::Found, Fault> {
     let mut batch = Batch::default();
     reads.ask(&mut batch);
     if let Some(client) = &batch.client {
-        let mut asked = HashMap::new();
+        let mut asked = Vec::new();
         for (table, keys) in mem::take(&mut batch.keys) {
             let keys = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
-            asked.insert(table, built(keys.build())?);
+            asked.push((table, built(keys.build())?));
         }
         batch.found = batch_get(client, asked, PATIENCE).await?;
     }
@@ -145,10 +147,10 @@ pub async fn together<R: Reads>(reads: R) -> Result<R::Found, Fault> {
 /// If DynamoDB fails.
 pub async fn batch_get(
     client: &Client,
-    keys: HashMap<String, KeysAndAttributes>,
+    keys: Vec<(String, KeysAndAttributes)>,
     patience: Duration,
 ) -> Result<Vec<(String, Item)>, Fault> {
-    let (mut left, mut found) = (keys, Vec::new());
+    let (mut left, mut found) = (keys.into_iter().collect(), Vec::new());
     let mut retries = Retries::within(patience);
     loop {
         let request = client.batch_get_item().set_request_items(Some(left));

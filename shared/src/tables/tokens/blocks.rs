@@ -138,7 +138,6 @@ fn block_key(store_hash: &str, id: u64) -> Item {
 }
 
 fn group_of(id: u64) -> &'static str {
-    #[expect(clippy::cast_possible_truncation, reason = "less than 16")]
     let group = ((id - 1) % BLOCK / GROUP) as usize;
     GROUPS[group]
 }

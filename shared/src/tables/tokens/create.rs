@@ -3,13 +3,13 @@
 use super::{
     blocks::total,
     record::TokenRecord,
-    table::{TOKENS, TokenTable, counter_key, token_key},
+    table::{TOKENS, TokenTable, token_key},
 };
 use crate::{
     fault::Fault,
     tables::{
         items::{Item, email_key, from_item, key, number, string, to_item},
-        reads::together,
+        reads::{Read, together},
         retries::{Attempt, PATIENCE, Retries},
         transactions::{Outcome, Part, transact_once, was_refused},
     },
@@ -19,6 +19,8 @@ use aws_sdk_dynamodb::{
     types::{CancellationReason, Put, ReturnValue, Select, TransactWriteItem, Update, builders::UpdateBuilder},
 };
 use serde::Deserialize;
+
+const COUNTER: &str = "COUNTER";
 
 /// A store's last id, and how many tokens it has at most.
 ///
@@ -53,6 +55,11 @@ struct Room {
 }
 
 impl TokenTable {
+    /// The counter; none before the first token.
+    pub fn counter(&self, store_hash: &str) -> Read<Counter> {
+        Read::new(&self.client, &self.table, store_hash, COUNTER.into())
+    }
+
     /// Writes a token, if at the same moment `maker` holds: it may be a while since the maker's password was looked at.
     /// `record` makes the record once its id is known. `counter` may be out of date. `max` is how many tokens a store may have
     /// that have not ended by `now`, in Unix seconds; those that have are counted only where there would be too many with them.
@@ -164,7 +171,7 @@ impl TokenTable {
     ) -> Result<Vec<TransactWriteItem>, Fault> {
         let update = update
             .table_name(&self.table)
-            .set_key(Some(counter_key(store_hash)))
+            .set_key(Some(key(store_hash, COUNTER.into())))
             .expression_attribute_values(":one", number(1));
         let mut item = to_item(key(store_hash, token_key(token.id)), token)?;
         item.insert("email_key".into(), string(email_key(&token.email)));
@@ -182,7 +189,7 @@ impl TokenTable {
                 .client
                 .update_item()
                 .table_name(&self.table)
-                .set_key(Some(counter_key(store_hash)))
+                .set_key(Some(key(store_hash, COUNTER.into())))
                 .update_expression("ADD last_id :one")
                 .expression_attribute_values(":one", number(1))
                 .return_values(ReturnValue::AllNew);

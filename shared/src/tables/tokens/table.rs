@@ -1,13 +1,9 @@
 //! The table, and what all that is done with it needs.
 
-use super::{create::Counter, record::TokenRecord};
-use crate::tables::{
-    items::{Item, key},
-    reads::Read,
-};
+use super::record::TokenRecord;
+use crate::tables::reads::Read;
 use aws_sdk_dynamodb::Client;
 
-pub(super) const COUNTER: &str = "COUNTER";
 /// What the sort keys of all live-counts begin with.
 pub const BLOCKS: &str = "BLOCK#";
 /// What the sort keys of all tokens begin with.
@@ -29,17 +25,8 @@ impl TokenTable {
     pub fn record(&self, store_hash: &str, id: u64) -> Read<TokenRecord> {
         Read::new(&self.client, &self.table, store_hash, token_key(id))
     }
-
-    /// The last id and what is known of deletions; none before the first token.
-    pub fn counter(&self, store_hash: &str) -> Read<Counter> {
-        Read::new(&self.client, &self.table, store_hash, COUNTER.into())
-    }
 }
 
 pub(super) fn token_key(id: u64) -> String {
     format!("{TOKENS}{id:020}")
-}
-
-pub(super) fn counter_key(store_hash: &str) -> Item {
-    key(store_hash, COUNTER.into())
 }
