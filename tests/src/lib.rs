@@ -13,6 +13,7 @@
 mod bodies;
 mod client;
 mod deployed;
+mod fill;
 mod function;
 mod jwts;
 mod log;
@@ -25,6 +26,7 @@ mod tls;
 
 pub use bodies::{admin_login, backend_login, buyer_login, customer_login, with};
 pub use client::{Answer, Call};
+pub use fill::{fill_store, kept_token};
 pub use function::Lambda;
 pub use jwts::{
     current_customer, decode, demo_key, keyed, new_key, platform_jwt, rotated_keyring, sign, signed_with_demo_key,
