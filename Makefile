@@ -39,7 +39,7 @@ moto: ## the tests against a second DynamoDB and Secrets Manager
 build: ## the functions as they are deployed
 	.ci/build --config-env $(CONFIG)
 
-bench: build ## cold and warm times of the functions (on Linux)
+bench: build ## cold and warm times of the functions, and what calls cost in large stores (on Linux)
 	cargo bench -p tests
 
 validate: ## the template, as the SAM CLI, cfn-lint and checkov see it

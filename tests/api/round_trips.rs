@@ -1,75 +1,13 @@
 //! How many requests to the database, one after the other, an answer waits for: the budget of the design.
 
-use aws_sdk_dynamodb::{
-    Client,
-    config::{
-        ConfigBag, Intercept, RuntimeComponents,
-        interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef},
-    },
-    error::BoxError,
-};
-use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use local::{demo, gateway::ROUTES};
 use serde_json::json;
 use shared::tables::directory::Scope;
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::collections::BTreeSet;
 use tests::{
-    Answer, Call, NOW, TestStack, admin_login, buyer_login, current_customer, decode, eventually, platform_jwt, with,
+    Answer, Call, NOW, Stopwatch, TestStack, Trip, admin_login, buyer_login, current_customer, decode, eventually,
+    platform_jwt, waits, with,
 };
-
-/// Notes when each request to the database was sent and answered.
-#[derive(Clone, Debug, Default)]
-struct Stopwatch(Arc<Mutex<Vec<Trip>>>);
-
-#[derive(Clone, Debug)]
-struct Trip {
-    operation: String,
-    sent: Instant,
-    answered: Option<Instant>,
-}
-
-impl Intercept for Stopwatch {
-    fn name(&self) -> &'static str {
-        "Stopwatch"
-    }
-
-    fn read_before_transmit(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        let mut trips = self.0.lock().unwrap();
-        config.interceptor_state().store_put(TripIndex(trips.len()));
-        trips.push(Trip { operation, sent: Instant::now(), answered: None });
-        Ok(())
-    }
-
-    fn read_after_execution(
-        &self,
-        _: &FinalizerInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(TripIndex(index)) = config.load::<TripIndex>() {
-            self.0.lock().unwrap()[*index].answered = Some(Instant::now());
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct TripIndex(usize);
-
-impl Storable for TripIndex {
-    type Storer = StoreReplace<Self>;
-}
 
 /// What an answer cost.
 #[derive(Debug, PartialEq)]
@@ -87,47 +25,40 @@ fn cost(status: u16, operations: &str, waits: usize, afterwards: &str) -> Cost {
     Cost { status, operations: operations.into(), waits, afterwards: afterwards.into() }
 }
 
-impl Stopwatch {
-    /// Sends the call, of which something like this is expected.
-    async fn measure(&self, call: Call, expected: &Cost) -> (Answer, Cost) {
-        self.0.lock().unwrap().clear();
-        let answer = call.send().await;
-        let afterwards = expected.afterwards.split_whitespace().count();
-        let expected = expected.operations.split_whitespace().count() + afterwards;
-        eventually(async || {
-            let trips = self.0.lock().unwrap();
-            trips.len() >= expected && trips.iter().all(|trip| trip.answered.is_some())
-        })
-        .await;
-        let mut trips = self.0.lock().unwrap().clone();
-        trips.sort_by_key(|trip| trip.sent);
-        let afterwards = trips.split_off(trips.len() - afterwards);
-        trips.sort_by_key(|trip| trip.answered);
-        let mut waits = 0;
-        let mut waited_until = None;
-        for trip in &trips {
-            if waited_until.is_none_or(|until| trip.sent >= until) {
-                waits += 1;
-                waited_until = trip.answered;
-            }
-        }
-        assert!(afterwards.iter().all(|trip| waited_until.is_some_and(|until| trip.sent >= until)), "{afterwards:?}");
-        let [operations, afterwards] = [trips, afterwards].map(|trips| {
-            let mut operations: Vec<_> = trips.into_iter().map(|trip| trip.operation).collect();
-            operations.sort();
-            operations.join(" ")
-        });
-        let cost = Cost { status: answer.status, operations, waits, afterwards };
-        (answer, cost)
-    }
+/// Sends the call, of which something like this is expected.
+async fn measure(stopwatch: &Stopwatch, call: Call, expected: &Cost) -> (Answer, Cost) {
+    stopwatch.take();
+    let answer = call.send().await;
+    let afterwards = expected.afterwards.split_whitespace().count();
+    let expected = expected.operations.split_whitespace().count() + afterwards;
+    eventually(async || {
+        let trips = stopwatch.trips();
+        trips.len() >= expected && trips.iter().all(|trip| trip.answered.is_some())
+    })
+    .await;
+    let trips = stopwatch.take();
+    let (waited_for, afterwards) = trips.split_at(trips.len() - afterwards);
+    let answered = waited_for.iter().filter_map(|trip| trip.answered).max();
+    assert!(afterwards.iter().all(|trip| answered.is_some_and(|answered| trip.sent >= answered)), "{afterwards:?}");
+    let operations = |trips: &[Trip]| {
+        let mut operations: Vec<_> = trips.iter().map(|trip| trip.operation.as_str()).collect();
+        operations.sort_unstable();
+        operations.join(" ")
+    };
+    let cost = Cost {
+        status: answer.status,
+        operations: operations(waited_for),
+        waits: waits(waited_for),
+        afterwards: operations(afterwards),
+    };
+    (answer, cost)
 }
 
 /// A stack whose requests to the database are measured.
 async fn measured_stack() -> (TestStack, Stopwatch) {
     let direct = TestStack::start().await;
     let stopwatch = Stopwatch::default();
-    let config = aws_sdk_dynamodb::config::Builder::from(&direct.sdk_config).interceptor(stopwatch.clone()).build();
-    let stack = direct.with_clients(&Client::from_conf(config), &direct.secrets).await;
+    let stack = direct.with_clients(&stopwatch.watch(&direct.sdk_config), &direct.secrets).await;
     // Its first use is written late, and would be counted with a later call.
     stack.list(&stack.demo_token, "").await;
     eventually(async || stack.token_last_used_at(1).await.is_some()).await;
@@ -146,7 +77,7 @@ async fn every_endpoint_keeps_to_its_budget() {
     println!("{:<36} {:>6} {:>6}  operations", "endpoint", "status", "waits");
     let mut endpoints = BTreeSet::new();
     let check = async |name: &str, call: Call, expected: Cost| {
-        let (answer, cost) = stopwatch.measure(call, &expected).await;
+        let (answer, cost) = measure(&stopwatch, call, &expected).await;
         let Cost { status, operations, waits, afterwards } = &cost;
         println!("{name:<36} {status:>6} {waits:>6}  {operations} ({afterwards})");
         assert_eq!(cost, expected, "{name}");
@@ -206,7 +137,7 @@ async fn to_delete_the_last_token_of_a_block_takes_two_transactions() {
     let (stack, stopwatch) = measured_stack().await;
     let itself = stack.delete(&json!({"id": 1})).token(&stack.demo_token);
     let expected = cost(200, "TransactWriteItems TransactWriteItems", 2, "");
-    assert_eq!(stopwatch.measure(itself, &expected).await.1, expected);
+    assert_eq!(measure(&stopwatch, itself, &expected).await.1, expected);
 }
 
 #[tokio::test]
@@ -216,7 +147,7 @@ async fn a_page_costs_the_same_at_any_depth() {
     for offset in [0, 250, 255, 256, 400, 590] {
         let call = stack.get(&format!("/backend/tokens?limit=10&offset={offset}")).token(&stack.demo_token);
         let expected = cost(200, "BatchGetItem Query Query", if offset == 0 { 1 } else { 2 }, "");
-        let (answer, cost) = stopwatch.measure(call, &expected).await;
+        let (answer, cost) = measure(&stopwatch, call, &expected).await;
         assert_eq!(answer.body["data"].as_array().unwrap().len(), 10);
         assert_eq!(cost, expected, "offset {offset}");
     }

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use tests::{Lambda, RuntimeApi, Setup, Terminator, admin_login, buyer_login, with};
+use tests::{Lambda, RuntimeApi, Setup, Terminator, admin_login, buyer_login, cpu_time, median, milliseconds, with};
 
 const COLD_STARTS: usize = 51;
 const WARM_REQUESTS: u32 = 2000;
@@ -42,7 +42,7 @@ async fn main() {
         let (warm, cpu) = warm_times(&binary, &case, aws_url).await;
         #[expect(clippy::cast_precision_loss, reason = "a size to look at")]
         let mebibytes = fs::metadata(&binary).unwrap().len() as f64 / f64::from(1 << 20);
-        let [clear, with_tls, warm, cpu] = [clear, with_tls, warm, cpu].map(show);
+        let [clear, with_tls, warm, cpu] = [clear, with_tls, warm, cpu].map(milliseconds);
         println!("{:<24} {mebibytes:>6.1} {clear:>10} {with_tls:>10} {warm:>10} {cpu:>10}", case.name);
     }
     println!(
@@ -90,29 +90,20 @@ async fn cold_times(binary: &str, case: &Case, aws_url: &str, tls: &Terminator) 
 async fn warm_times(binary: &str, case: &Case, aws_url: &str) -> (Duration, Duration) {
     let lambda = Lambda::start(binary, aws_url).await;
     invoke(&lambda, &case.event, case.status).await;
-    let cpu_before = cpu_time(lambda.process_id());
+    let cpu_before = cpu_time(lambda.process_id(), None);
     let mut times = Vec::new();
     for _ in 0..case.warm_requests {
         let started = Instant::now();
         invoke(&lambda, &case.event, case.status).await;
         times.push(started.elapsed());
     }
-    let cpu = cpu_time(lambda.process_id()).saturating_sub(cpu_before) / case.warm_requests;
+    let cpu = cpu_time(lambda.process_id(), None).saturating_sub(cpu_before) / case.warm_requests;
     (median(times), cpu)
 }
 
 async fn invoke(lambda: &Lambda, event: &Value, status: u16) {
     let (answered, body) = lambda.answer(event).await;
     assert_eq!(answered, status, "{body}");
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
-fn show(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
 fn binary(name: &str) -> String {
@@ -125,16 +116,6 @@ fn binary(name: &str) -> String {
         .to_str()
         .unwrap()
         .into()
-}
-
-/// Time on the processor, all threads together.
-fn cpu_time(pid: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let nanoseconds = threads.map(|thread| {
-        let statistics = fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap_or_default();
-        statistics.split(' ').next().unwrap_or_default().parse().unwrap_or(0)
-    });
-    Duration::from_nanos(nanoseconds.sum())
 }
 
 fn event(body: &Value) -> Value {

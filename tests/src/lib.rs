@@ -13,22 +13,28 @@
 mod bodies;
 mod client;
 mod deployed;
+mod fill;
 mod function;
 mod jwts;
 mod log;
+mod measures;
 mod proxy;
 mod runtime_api;
 mod stack;
+mod stopwatch;
 mod tls;
 
 pub use bodies::{admin_login, backend_login, buyer_login, customer_login, with};
 pub use client::{Answer, Call};
+pub use fill::{fill_store, kept_token};
 pub use function::Lambda;
 pub use jwts::{
     current_customer, decode, demo_key, keyed, new_key, platform_jwt, rotated_keyring, sign, signed_with_demo_key,
 };
 pub use log::{LOG, Log};
+pub use measures::{cpu_time, median, milliseconds};
 pub use proxy::{Fate, Proxy, Request, Service, behind_proxy};
 pub use runtime_api::{Outcome, RuntimeApi};
 pub use stack::{NOW, PASSWORD, Setup, TestClock, TestStack, eventually, sha256};
+pub use stopwatch::{Stopwatch, Trip, waits};
 pub use tls::Terminator;
