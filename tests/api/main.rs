@@ -13,6 +13,7 @@ mod backend {
     pub mod tokens;
 }
 mod browsers;
+mod conflicts;
 mod events;
 mod every_endpoint;
 mod faults;

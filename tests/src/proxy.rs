@@ -14,6 +14,7 @@ use std::{
     future::pending,
     mem,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +39,9 @@ pub enum Fate {
     Forwarded,
     /// This is answered instead.
     Answered(u16, Value),
+    /// A transaction: it stays open so long, then AWS answers it. Until then writes of its items are refused, as the real
+    /// DynamoDB does and the embedded one does not.
+    KeptOpen(Duration),
     /// AWS carries it out, but its answer does not arrive.
     AnswerLost,
     /// The connection breaks while the answer is read.
@@ -56,6 +60,16 @@ impl Fate {
         Self::Answered(500, json!({}))
     }
 
+    /// DynamoDB cancels a transaction, for these reasons.
+    fn cancelled(codes: &[&str]) -> Self {
+        let reason = |code: &&str| match *code {
+            "None" => json!({"Code": code}),
+            _ => json!({"Code": code, "Message": "as the test wants it"}),
+        };
+        let reasons: Vec<_> = codes.iter().map(reason).collect();
+        Self::error_with("TransactionCanceledException", json!({"CancellationReasons": reasons}))
+    }
+
     fn error_with(code: &str, mut body: Value) -> Self {
         body["__type"] = json!(format!("com.amazonaws.dynamodb.v20120810#{code}"));
         body["message"] = json!("as the test wants it");
@@ -66,10 +80,9 @@ impl Fate {
 impl Request<'_> {
     /// DynamoDB cancels the transaction because of its last item.
     pub fn cancelled(&self, code: &str) -> Fate {
-        let items = self.body["TransactItems"].as_array().unwrap().len();
-        let mut reasons = vec![json!({"Code": "None"}); items];
-        reasons[items - 1] = json!({"Code": code, "Message": "as the test wants it"});
-        Fate::error_with("TransactionCanceledException", json!({"CancellationReasons": reasons}))
+        let mut codes = vec!["None"; keys_in(self.body).len()];
+        *codes.last_mut().unwrap() = code;
+        Fate::cancelled(&codes)
     }
 }
 
@@ -92,12 +105,14 @@ struct RuleAndRequests {
     rule: Box<Rule>,
     /// Operations and bodies, in the order of their coming.
     requests: Vec<(String, Value)>,
+    /// The transactions that are kept open.
+    open: Vec<Value>,
 }
 
 impl Proxy {
     /// Passes all on to the AWS at `target`, until a rule is set.
     pub async fn start(target: &str) -> Self {
-        let state = RuleAndRequests { rule: Box::new(|_| Fate::Forwarded), requests: Vec::new() };
+        let state = RuleAndRequests { rule: Box::new(|_| Fate::Forwarded), requests: Vec::new(), open: Vec::new() };
         let between =
             Between { target: target.into(), http: reqwest::Client::new(), rule_and_requests: Mutex::new(state) };
         let between = Arc::new(between);
@@ -108,8 +123,9 @@ impl Proxy {
 
     /// What becomes of requests from now on; those from before are forgotten.
     pub fn rule(&self, rule: impl Fn(&Request) -> Fate + Send + 'static) {
-        let state = RuleAndRequests { rule: Box::new(rule), requests: Vec::new() };
-        *self.between.rule_and_requests.lock().unwrap() = state;
+        let mut state = self.between.rule_and_requests.lock().unwrap();
+        state.rule = Box::new(rule);
+        state.requests.clear();
     }
 
     pub fn forward_all(&self) {
@@ -167,15 +183,65 @@ fn of_operation<'a>(requests: &'a [(String, Value)], operation: &str) -> impl It
     requests.iter().filter(move |(name, _)| name == operation).map(|(_, body)| body)
 }
 
+/// The keys of a transaction's items, each with its table.
+fn keys_in(transaction: &Value) -> Vec<Value> {
+    let items = transaction["TransactItems"].as_array().unwrap();
+    items.iter().flat_map(|item| item.as_object().unwrap().values()).map(key_of).collect()
+}
+
+/// Table and key of the item that a write is about. Only what is put has its key among its attributes.
+fn key_of(write: &Value) -> Value {
+    let key = write.get("Key").unwrap_or(&write["Item"]);
+    json!([write["TableName"], key["pk"], key["sk"]])
+}
+
+impl RuleAndRequests {
+    /// How DynamoDB refuses a write, if an open transaction is in its way; reads pass. So says "Transaction conflict handling
+    /// in DynamoDB" in AWS's developer guide; a condition check holds its item like a write.
+    fn refused(&self, operation: &str, body: &Value) -> Option<Fate> {
+        let is_held = |key: &Value| self.open.iter().any(|transaction| keys_in(transaction).contains(key));
+        match operation {
+            "TransactWriteItems" => {
+                let token = &body["ClientRequestToken"];
+                if self.open.iter().any(|transaction| transaction["ClientRequestToken"] == *token) {
+                    return Some(Fate::error("TransactionInProgressException"));
+                }
+                let code = |key: &Value| if is_held(key) { "TransactionConflict" } else { "None" };
+                let codes: Vec<_> = keys_in(body).iter().map(code).collect();
+                codes.contains(&"TransactionConflict").then(|| Fate::cancelled(&codes))
+            }
+            "PutItem" | "UpdateItem" | "DeleteItem" => {
+                is_held(&key_of(body)).then(|| Fate::error("TransactionConflictException"))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Between {
     fn fate(&self, target: &str, body: Value) -> Fate {
         let (service, operation) = target.split_once('.').unwrap();
         let service = if service == "secretsmanager" { Service::SecretsManager } else { Service::DynamoDb };
         let mut state = self.rule_and_requests.lock().unwrap();
         let earlier = of_operation(&state.requests, operation).count();
-        let fate = (state.rule)(&Request { service, operation, body: &body, earlier });
+        let mut fate = (state.rule)(&Request { service, operation, body: &body, earlier });
+        if let Fate::Forwarded | Fate::KeptOpen(_) | Fate::AnswerLost = fate {
+            fate = state.refused(operation, &body).unwrap_or(fate);
+        }
+        if let Fate::KeptOpen(_) = fate {
+            state.open.push(body.clone());
+        }
         state.requests.push((operation.to_owned(), body));
         fate
+    }
+
+    /// Until the end reads find the items as they were before, as in the real one.
+    async fn keep_open(&self, time: Duration, headers: HeaderMap, body: Bytes) -> Response {
+        let transaction: Value = serde_json::from_slice(&body).unwrap();
+        tokio::time::sleep(time).await;
+        let response = self.forward(headers, body).await;
+        self.rule_and_requests.lock().unwrap().open.retain(|open| *open != transaction);
+        response
     }
 
     async fn forward(&self, mut headers: HeaderMap, body: Bytes) -> Response {
@@ -190,6 +256,10 @@ async fn answer(State(between): State<Arc<Between>>, headers: HeaderMap, body: B
     let target = headers["x-amz-target"].to_str().unwrap();
     match between.fate(target, serde_json::from_slice(&body).unwrap()) {
         Fate::Forwarded => between.forward(headers, body).await,
+        // It goes on where its sender does not wait for the answer.
+        Fate::KeptOpen(time) => {
+            tokio::spawn(async move { between.keep_open(time, headers, body).await }).await.unwrap()
+        }
         Fate::Answered(status, body) => {
             let status = StatusCode::from_u16(status).unwrap();
             (status, [("Content-Type", "application/x-amz-json-1.0")], body.to_string()).into_response()

@@ -1,16 +1,20 @@
 //! `GET /backend/tokens`.
 
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures_util::future::join_all;
 use local::demo;
 use serde_json::{Value, json};
-use shared::tables::{
-    directory::Scope,
-    items::key,
-    tokens::{Creation, EventChannel, TokenRecord},
+use shared::{
+    fault::Fault,
+    tables::{
+        directory::Scope,
+        items::key,
+        tokens::{Creation, EventChannel, TokenRecord, TokenTable},
+    },
 };
 use tests::{NOW, TestStack, admin_login, behind_proxy, with};
 
-fn ids(body: &Value) -> Vec<u64> {
+pub fn ids(body: &Value) -> Vec<u64> {
     body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
 }
 
@@ -30,15 +34,23 @@ pub fn record(id: u64, name: &str) -> TokenRecord {
 }
 
 pub async fn fill(stack: &TestStack, count: u64) {
-    let table = stack.tokens();
-    let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
-    let maker = stack.directory().token_maker_check(demo::STORE, &admin).unwrap();
+    let maker = administrator(stack).await;
     for n in 0..count {
-        let counter = table.counter(demo::STORE).await.unwrap();
-        let new = |id| record(id, &format!("token {n}"));
-        let created = table.create(demo::STORE, counter, u64::MAX, NOW, &maker, new).await.unwrap();
+        let created = create(&stack.tokens(), &maker, n).await.unwrap();
         assert!(matches!(created, Creation::Created(_)), "{created:?}");
     }
+}
+
+/// In a transaction, that the demo administrator may make tokens.
+pub async fn administrator(stack: &TestStack) -> TransactWriteItem {
+    let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
+    stack.directory().token_maker_check(demo::STORE, &admin).unwrap()
+}
+
+/// Makes a token as the endpoint does, without looking at a password.
+pub async fn create(table: &TokenTable, maker: &TransactWriteItem, n: u64) -> Result<Creation, Fault> {
+    let counter = table.counter(demo::STORE).await?;
+    table.create(demo::STORE, counter, u64::MAX, NOW, maker, |id| record(id, &format!("token {n}"))).await
 }
 
 #[tokio::test]
