@@ -97,7 +97,10 @@ impl LocalAws {
             let serving = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
             serving.unwrap_or_else(|error| tracing::error!(%error, "DynamoDB failed"));
         })?;
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let mut connector = HttpConnector::new();
+        // Many clients, boto3 for one, send head and body apart: the body must not wait until the head is acknowledged.
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
         let backend = Arc::new(Backend { secrets_manager, dynamodb_url: dynamodb.url.clone(), client });
         let server = Server::start(listener, Router::new().fallback(answer).with_state(backend))?;
         Ok(Self { server, dynamodb })

@@ -213,3 +213,34 @@ fn connections_that_stall_are_closed() {
         }
     });
 }
+
+/// boto3 sends so.
+#[test]
+fn a_body_that_follows_its_head_is_not_held_up() {
+    let program = Program::start(&[]);
+    let mut connection = TcpStream::connect(program.url("Secrets Manager").trim_start_matches("http://")).unwrap();
+    connection.set_nodelay(true).unwrap();
+    let mut answers = BufReader::new(connection.try_clone().unwrap());
+    let body = r#"{"TableName": "tokens"}"#;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: DynamoDB_20120810.DescribeTable\r\n\
+         X-Amz-Date: 20270115T080000Z\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential=local/20270115/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0\r\n\
+         Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut time = || {
+        let started = Instant::now();
+        connection.write_all(head.as_bytes()).unwrap();
+        connection.write_all(body.as_bytes()).unwrap();
+        let head: Vec<_> = answers.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+        assert_eq!(head[0], "HTTP/1.1 200 OK");
+        let length = head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        answers.read_exact(&mut vec![0; length.unwrap()]).unwrap();
+        started.elapsed()
+    };
+    let mut times: Vec<_> = (0..31).map(|_| time()).collect();
+    times.sort();
+    // A system waits 40 ms for the rest before it acknowledges what it has.
+    assert!(times[15] < Duration::from_millis(20), "{times:?}");
+}

@@ -1,20 +1,28 @@
-//! Cold and warm times of the functions' deployed binaries, against loopback, in clear and with TLS.
+//! Cold and warm times of the functions' deployed binaries, against loopback, in clear and with TLS; and those of one of them as
+//! it is written in other languages.
 //!
 //! `sam build && cargo bench -p tests`
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program to look at")]
+
+mod peers;
 
 use local::{Options, Stack, demo};
 use serde_json::{Value, json};
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 use tests::{Lambda, RuntimeApi, Setup, Terminator, admin_login, buyer_login, cpu_time, median, milliseconds, with};
 
 const COLD_STARTS: usize = 51;
+const COLD_STARTS_OF_PEERS: usize = 21;
 const WARM_REQUESTS: u32 = 2000;
+
+/// What the peers are compared with.
+const COMPARED: &str = "issue-storefront-token";
 
 struct Case {
     name: &'static str,
@@ -23,32 +31,84 @@ struct Case {
     warm_requests: u32,
 }
 
+/// How a function is started.
+struct Program {
+    path: PathBuf,
+    arguments: &'static [&'static str],
+    /// Where it is started, and all that is deployed of it.
+    folder: PathBuf,
+}
+
+impl Program {
+    fn ours(target: &Path, name: &str) -> Self {
+        let folder = target.join("lambda").join(name);
+        Self { path: folder.join("bootstrap"), arguments: &[], folder }
+    }
+
+    fn command(&self, runtime_api: &RuntimeApi, aws_url: &str) -> Command {
+        let mut command = runtime_api.command(&self.path, aws_url);
+        command.args(self.arguments).current_dir(&self.folder);
+        command
+    }
+
+    async fn start(&self, aws_url: &str) -> Lambda {
+        let runtime_api = RuntimeApi::start().await;
+        let command = self.command(&runtime_api, aws_url);
+        Lambda::spawn(runtime_api, command)
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let Setup { configuration, clock } = Setup::in_real_time();
     // Not a TestStack, which would spend time on a log.
     let stack = Stack::start(Options::on_free_ports(configuration, clock.clone())).await.unwrap();
     let aws_url = &stack.aws.server.url;
-    let create = Lambda::start(&binary("create-backend-token"), aws_url).await;
+    let target = target();
+    let create = Program::ours(&target, "create-backend-token").start(aws_url).await;
     for _ in 0..9 {
         invoke(&create, &event(&admin_login("bench")), 200).await;
     }
     drop(create);
     let tls = Terminator::start(aws_url).await;
-    println!("{:<24} {:>6} {:>10} {:>10} {:>10} {:>10}", "function", "MiB", "cold", "cold, TLS", "warm", "warm, CPU");
-    for case in cases(clock.now()) {
-        let binary = binary(case.name);
-        let [clear, with_tls] = cold_times(&binary, &case, aws_url, &tls).await;
-        let (warm, cpu) = warm_times(&binary, &case, aws_url).await;
-        #[expect(clippy::cast_precision_loss, reason = "a size to look at")]
-        let mebibytes = fs::metadata(&binary).unwrap().len() as f64 / f64::from(1 << 20);
-        let [clear, with_tls, warm, cpu] = [clear, with_tls, warm, cpu].map(milliseconds);
-        println!("{:<24} {mebibytes:>6.1} {clear:>10} {with_tls:>10} {warm:>10} {cpu:>10}", case.name);
+
+    print_heading("function");
+    let cases = cases(clock.now());
+    for case in &cases {
+        print_times(case.name, &Program::ours(&target, case.name), case, COLD_STARTS, aws_url, &tls).await;
     }
+
+    print_heading(COMPARED);
+    let compared = cases.iter().find(|case| case.name == COMPARED).unwrap();
+    let ours = Program::ours(&target, COMPARED).start(aws_url).await;
+    for (name, peer) in [("Node", peers::node(&target)), ("Python", peers::python(&target))] {
+        match peer {
+            Ok(peer) => {
+                peers::check(&peer.start(aws_url).await, &ours).await;
+                print_times(name, &peer, compared, COLD_STARTS_OF_PEERS, aws_url, &tls).await;
+            }
+            Err(reason) => println!("{name} is left out: {reason}"),
+        }
+    }
+
     println!(
-        "Cold: process start to first answer, median. Warm: one answer, the Runtime API and DynamoDB included, median."
+        "\nMiB: what is deployed. Cold: process start to first answer, median. Warm: one answer, the Runtime API and DynamoDB \
+         included, median."
     );
     println!("CPU: the function's own time on the processor for one answer, mean.");
+}
+
+fn print_heading(first: &str) {
+    println!("\n{first:<24} {:>6} {:>10} {:>10} {:>10} {:>10}", "MiB", "cold", "cold, TLS", "warm", "warm, CPU");
+}
+
+async fn print_times(name: &str, program: &Program, case: &Case, cold_starts: usize, aws_url: &str, tls: &Terminator) {
+    let [clear, with_tls] = cold_times(program, case, cold_starts, aws_url, tls).await;
+    let (warm, cpu) = warm_times(program, case, aws_url).await;
+    let [clear, with_tls, warm, cpu] = [clear, with_tls, warm, cpu].map(milliseconds);
+    #[expect(clippy::cast_precision_loss, reason = "a size to look at")]
+    let mebibytes = size(&program.folder) as f64 / f64::from(1 << 20);
+    println!("{name:<24} {mebibytes:>6.1} {clear:>10} {with_tls:>10} {warm:>10} {cpu:>10}");
 }
 
 fn cases(now: u64) -> [Case; 6] {
@@ -59,7 +119,7 @@ fn cases(now: u64) -> [Case; 6] {
     );
     [
         ("list-backend-tokens", 200, event(&Value::Null), WARM_REQUESTS),
-        ("issue-storefront-token", 200, event(&json!({"customerId": demo::BUYER_ID})), WARM_REQUESTS),
+        (COMPARED, 200, event(&json!({"customerId": demo::BUYER_ID})), WARM_REQUESTS),
         ("exchange-customer-jwt", 200, exchange, WARM_REQUESTS),
         ("delete-backend-token", 404, event(&json!({"id": 999})), WARM_REQUESTS),
         ("create-backend-token", 200, event(&admin_login("bench")), 50),
@@ -69,14 +129,22 @@ fn cases(now: u64) -> [Case; 6] {
 }
 
 /// From process start to first answer, in clear and with TLS.
-async fn cold_times(binary: &str, case: &Case, aws_url: &str, tls: &Terminator) -> [Duration; 2] {
+async fn cold_times(
+    program: &Program,
+    case: &Case,
+    cold_starts: usize,
+    aws_url: &str,
+    tls: &Terminator,
+) -> [Duration; 2] {
     let mut times = [Vec::new(), Vec::new()];
     // In turn, so that whatever else the machine does hits both.
-    for _ in 0..COLD_STARTS {
+    for _ in 0..cold_starts {
         for (url, times) in [aws_url, &tls.url].into_iter().zip(&mut times) {
             let runtime_api = RuntimeApi::start().await;
-            let mut command = runtime_api.command(Path::new(binary), url);
-            command.env("SSL_CERT_FILE", &tls.certificates);
+            let mut command = program.command(&runtime_api, url);
+            for variable in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE"] {
+                command.env(variable, &tls.certificates);
+            }
             let started = Instant::now();
             let lambda = Lambda::spawn(runtime_api, command);
             invoke(&lambda, &case.event, case.status).await;
@@ -87,8 +155,8 @@ async fn cold_times(binary: &str, case: &Case, aws_url: &str, tls: &Terminator) 
 }
 
 /// One answer: its time, and the function's own on the processor.
-async fn warm_times(binary: &str, case: &Case, aws_url: &str) -> (Duration, Duration) {
-    let lambda = Lambda::start(binary, aws_url).await;
+async fn warm_times(program: &Program, case: &Case, aws_url: &str) -> (Duration, Duration) {
+    let lambda = program.start(aws_url).await;
     invoke(&lambda, &case.event, case.status).await;
     let cpu_before = cpu_time(lambda.process_id(), None);
     let mut times = Vec::new();
@@ -106,21 +174,24 @@ async fn invoke(lambda: &Lambda, event: &Value, status: u16) {
     assert_eq!(answered, status, "{body}");
 }
 
-fn binary(name: &str) -> String {
+fn target() -> PathBuf {
     let target = env::var("CARGO_TARGET_DIR").map_or_else(|_| Path::new("..").join("target"), PathBuf::from);
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(target)
-        .join("lambda")
-        .join(name)
-        .join("bootstrap")
-        .to_str()
-        .unwrap()
-        .into()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(target)
+}
+
+/// Bytes of all files in a folder.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries.map(|entry| if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
 }
 
 fn event(body: &Value) -> Value {
+    with_token(&demo::token(), body)
+}
+
+fn with_token(token: &str, body: &Value) -> Value {
     json!({
-        "multiValueHeaders": {"Content-Type": ["application/json"], "authToken": [demo::token()]},
+        "multiValueHeaders": {"Content-Type": ["application/json"], "authToken": [token]},
         "requestContext": {"requestId": "bench", "stage": "api"},
         "body": if body.is_null() { Value::Null } else { body.to_string().into() },
         "isBase64Encoded": false,

@@ -83,6 +83,7 @@ impl RuntimeApi {
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
                 ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
                 ("AWS_REGION", REGION),
+                ("AWS_DEFAULT_REGION", REGION),
                 ("AWS_ACCESS_KEY_ID", "local"),
                 ("AWS_SECRET_ACCESS_KEY", "local"),
                 ("AWS_ENDPOINT_URL", aws_url),
@@ -106,8 +107,12 @@ async fn next(State(invocations): State<Arc<Invocations>>) -> impl IntoResponse 
     };
     let id = format!("{:016x}", fastrand::u64(..));
     invocations.running.lock().unwrap().insert(id.clone(), outcome);
-    let far_future = "4102444800000".to_owned();
-    Ok(([("Lambda-Runtime-Aws-Request-Id", id), ("Lambda-Runtime-Deadline-Ms", far_future)], event))
+    let headers = [
+        ("Content-Type", "application/json".to_owned()),
+        ("Lambda-Runtime-Aws-Request-Id", id),
+        ("Lambda-Runtime-Deadline-Ms", "4102444800000".to_owned()),
+    ];
+    Ok((headers, event))
 }
 
 async fn response(State(invocations): State<Arc<Invocations>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
