@@ -35,20 +35,20 @@ async fn all_succeed(creates: u64, deletes: u64) {
         let caller = table.identity_check(demo::STORE, &caller).unwrap();
         table.delete(demo::STORE, &Wanted::by_id(id), None, vec![caller]).await
     };
-    let (created, deleted) = tokio::join!(
+    let (creations, deletions) = tokio::join!(
         join_all((0..creates).map(|n| create(&table, &maker, n))),
         join_all((2..2 + deletes).map(delete)),
     );
     assert!(proxy.seen("TransactWriteItems") as u64 > creates + deletes, "none was in the way of another");
     let mut left = BTreeSet::from([1]);
     let mut failures = Vec::new();
-    for creation in created {
+    for creation in creations {
         match creation {
             Ok(Creation::Created(token)) => assert!(left.insert(token.id), "{token:?} has the id of another"),
             other => failures.push(format!("{other:?}")),
         }
     }
-    for deletion in deleted.into_iter().filter(|deletion| !matches!(deletion, Ok(Deletion::Deleted))) {
+    for deletion in deletions.into_iter().filter(|deletion| !matches!(deletion, Ok(Deletion::Deleted))) {
         failures.push(format!("{deletion:?}"));
     }
     assert!(failures.is_empty(), "{} failed, such as {}", failures.len(), failures[0]);

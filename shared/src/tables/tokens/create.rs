@@ -109,6 +109,8 @@ impl TokenTable {
                     return Ok(maker_changed(reasons));
                 }
                 Attempt::Ended(Outcome::Refused(_)) => {
+                    let fault = Fault::of_contention("TransactWriteItems", "others keep filling the store", None);
+                    retries.wait(fault).await?;
                     let counter = together(self.counter(store_hash)).await?.unwrap_or_default();
                     room = match self.room(store_hash, counter, max, now).await? {
                         Some(room) => room,
