@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tests::{Fate, behind_proxy, eventually};
 
 /// How long every transaction is open.
-const OPEN: Duration = Duration::from_millis(10);
+const OPEN: Duration = Duration::from_millis(5);
 
 /// So many tokens are made, by one user, while others are deleted, by one caller.
 async fn all_succeed(creates: u64, deletes: u64) {

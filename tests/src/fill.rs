@@ -52,10 +52,8 @@ async fn fill_tokens(client: &Client, table: &str, store_hash: &str, made: u64, 
         let mut item = key(store_hash, format!("{BLOCKS}{block:020}"));
         item.insert("live".into(), number(live_of(0, BLOCK)));
         for sixteenth in 0..16 {
-            let live = live_of(sixteenth * SIXTEENTH, SIXTEENTH);
-            if live > 0 {
-                item.insert(format!("{sixteenth:x}"), number(live));
-            }
+            // Where all are deleted, the count stays.
+            item.insert(format!("{sixteenth:x}"), number(live_of(sixteenth * SIXTEENTH, SIXTEENTH)));
         }
         (live_of(0, BLOCK) > 0).then_some(item)
     });
