@@ -149,6 +149,8 @@ async fn cold_times(
             let lambda = Lambda::spawn(runtime_api, command);
             invoke(&lambda, &case.event, case.status).await;
             times.push(started.elapsed());
+            // It asks for the next event when it has done what it left for after the answer, such as to clear a count.
+            lambda.invoke("{}").await;
         }
     }
     times.map(median)
