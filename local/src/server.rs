@@ -109,6 +109,8 @@ impl Server {
                     accepted = Listener::accept(&mut listener) => accepted,
                     () = &mut stopped => break,
                 };
+                // A client that has the head must not wait for the body; where this fails it only takes longer.
+                let _ = stream.set_nodelay(true);
                 let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
                 let connection = http.serve_connection(TokioIo::new(stream), service);
                 // It fails if the client leaves or stalls; nobody is there to be told.
