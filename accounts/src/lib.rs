@@ -121,7 +121,7 @@ impl Accounts {
             client: client.clone(),
             directory_table: configuration.directory_table.clone(),
             tokens_table: configuration.tokens_table.clone(),
-            tokens: TokenTable::new(client.clone(), configuration.tokens_table.clone()),
+            tokens: TokenTable::new(client.clone(), configuration.tokens_table.clone()).with_patience(PATIENCE),
             clock,
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     tables::{
         items::{Item, email_key, from_item, key, number, string, to_item},
         reads::{Read, together},
-        retries::{Attempt, PATIENCE, Retries},
+        retries::{Attempt, Retries},
         transactions::{Outcome, Part, transact_once, was_refused},
     },
 };
@@ -96,7 +96,7 @@ impl TokenTable {
             Attempt::Ended(Outcome::Refused(_)) | Attempt::Crossed(_) => {}
         }
 
-        let mut retries = Retries::within(PATIENCE);
+        let mut retries = Retries::within(self.patience);
         let token = record(self.reserve_id(store_hash, &mut retries).await?);
         loop {
             let update = Update::builder()

@@ -9,7 +9,7 @@ use crate::{
     fault::Fault,
     tables::{
         items::{email_key, key, string},
-        retries::{Attempt, PATIENCE, Retries},
+        retries::{Attempt, Retries},
         transactions::{Outcome, Part, transact_once, was_refused},
     },
 };
@@ -63,7 +63,7 @@ impl TokenTable {
         itself: Option<&TokenIdentity>,
         checks: Vec<TransactWriteItem>,
     ) -> Result<Deletion, Fault> {
-        let mut retries = Retries::within(PATIENCE);
+        let mut retries = Retries::within(self.patience);
         // Whether it is the last one of its block only the transaction can tell; mostly it is not.
         let mut remaining = Remaining::Some;
         loop {

@@ -1,8 +1,9 @@
 //! The table, and what all that is done with it needs.
 
 use super::record::TokenRecord;
-use crate::tables::reads::Read;
+use crate::tables::{reads::Read, retries::PATIENCE};
 use aws_sdk_dynamodb::Client;
+use std::time::Duration;
 
 /// What the sort keys of all live-counts begin with.
 pub const BLOCKS: &str = "BLOCK#";
@@ -13,12 +14,21 @@ pub const TOKENS: &str = "TOKEN#";
 pub struct TokenTable {
     pub(super) client: Client,
     pub(super) table: String,
+    /// How long a write is tried again that others cross.
+    pub(super) patience: Duration,
 }
 
 impl TokenTable {
+    /// The table, as those use it who keep a caller waiting.
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+        Self { client, table, patience: PATIENCE }
+    }
+
+    /// The table, for who may take longer.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The record of a token.
