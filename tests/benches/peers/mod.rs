@@ -58,6 +58,7 @@ pub async fn check(peer: &Lambda, ours: &Lambda) {
     for event in [
         event(&body),
         event(&json!({"customerId": demo::OTHER_BUYER_ID})),
+        with_token("not.a.token", &body),
         with_token(&forged, &body),
         with_token(&deleted, &body),
         with_token(&of_another_record, &body),

@@ -46,17 +46,21 @@ function header(event, name) {
 async function callersToken(event) {
     const [token, another] = header(event, "authtoken");
     if (!token?.trim()) throw new Refusal(401, "Invalid token header. No credentials provided.");
-    const kid = jwt.decode(token.trim(), { complete: true })?.header.kid;
-    const key = (await keys()).find((key) => key.kid === kid);
+    const known = await keys();
     try {
+        const { kid } = jwt.decode(token.trim(), { complete: true }).header;
+        const { secret } = known.find((key) => key.kid === kid);
         const required = { algorithms: ["HS256"], audience: "server", clockTolerance: LEEWAY };
-        const claims = jwt.verify(token.trim(), key?.secret, required);
+        const claims = jwt.verify(token.trim(), secret, required);
         if (!another && claims.db === "default" && claims.iat <= now() + LEEWAY) return { ...claims, kid };
-    } catch (error) {
-        if (!(error instanceof jwt.JsonWebTokenError)) throw error;
+    } catch {
+        // Malformed, of an unknown key, forged, or out of time.
     }
     throw new Refusal(401, "Invalid token.");
 }
+
+// Clients send numbers as strings too.
+const integer = (value) => (typeof value === "string" ? Number(value) : value);
 
 function fields(event) {
     const [contentType = ""] = header(event, "content-type");
@@ -69,7 +73,7 @@ function fields(event) {
     } catch {
         throw new Refusal(400, "Bad Request", "The body is not valid JSON.");
     }
-    const [customerId, channelId] = [Number(body?.customerId), Number(body?.channelId ?? 1)];
+    const [customerId, channelId] = [integer(body?.customerId), integer(body?.channelId ?? 1)];
     if (![customerId, channelId].every((id) => Number.isSafeInteger(id) && id > 0)) {
         throw new Refusal(422, "Missing or Invalid Data", "customerId, channelId: must be positive integers.");
     }

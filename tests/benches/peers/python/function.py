@@ -67,6 +67,14 @@ def callers_token(event):
     return {**claims, "kid": kid}
 
 
+def positive_integer(value):
+    # Clients send numbers as strings too.
+    number = int(value) if isinstance(value, str) else value
+    if type(number) is not int or number < 1:
+        raise ValueError
+    return number
+
+
 def fields(event):
     content_type = (header(event, "content-type") or [""])[0]
     if content_type.split(";")[0].strip().lower() != "application/json":
@@ -76,12 +84,10 @@ def fields(event):
     except (TypeError, ValueError):
         raise Refusal(400, "Bad Request", "The body is not valid JSON.") from None
     try:
-        customer_id, channel_id = int(body["customerId"]), int(body.get("channelId") or 1)
-    except (KeyError, TypeError, ValueError):
-        customer_id = channel_id = 0
-    if customer_id < 1 or channel_id < 1:
-        raise Refusal(422, "Missing or Invalid Data", "customerId, channelId: must be positive integers.")
-    return customer_id, channel_id
+        channel_id = body.get("channelId")
+        return positive_integer(body["customerId"]), 1 if channel_id is None else positive_integer(channel_id)
+    except (AttributeError, KeyError, ValueError):
+        raise Refusal(422, "Missing or Invalid Data", "customerId, channelId: must be positive integers.") from None
 
 
 def record_and_customer(store_hash, token_id, customer_id):
