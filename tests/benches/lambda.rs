@@ -1,7 +1,7 @@
 //! Cold and warm times of the functions' deployed binaries, against loopback, in clear and with TLS; and those of one of them as
 //! it is written in other languages.
 //!
-//! `sam build && cargo bench -p tests`
+//! `sam build && cargo bench -p tests --bench lambda`
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program to look at")]
 
