@@ -16,6 +16,7 @@ use shared::{
     keys::jwt,
     tables::{
         items::email_key,
+        reads::together,
         tokens::{Creation, EventChannel, TokenRecord},
     },
 };
@@ -156,7 +157,7 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
     };
     let mut details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
     let maker = services.directory.token_maker_check(store, &user)?;
-    let counter = services.tokens.counter(store).await?;
+    let counter = together(services.tokens.counter(store)).await?;
     let max = services.configuration.max_tokens_per_store;
     let created = match services.tokens.create(store, counter, max, now, &maker, record).await {
         Ok(Creation::Created(token)) => Ok(token),
