@@ -17,8 +17,8 @@ use std::collections::HashMap;
 const DELETIONS: usize = 25;
 
 #[derive(Deserialize)]
-struct SortKey {
-    sk: String,
+pub(crate) struct SortKey {
+    pub(crate) sk: String,
 }
 
 impl Accounts {

@@ -1,6 +1,6 @@
 //! Stores. One has two items, its own and one in the list of all stores.
 
-use crate::{Accounts, Addition, Condition, Edit, Items, Taken};
+use crate::{Accounts, Addition, Condition, Edit, Items, Taken, batches::SortKey};
 use serde::{Deserialize, Serialize};
 use shared::{
     fault::Fault,
@@ -8,7 +8,7 @@ use shared::{
         directory::{API_ACCOUNTS, CUSTOMER_EMAILS, STORE, STORES, Store, USERS},
         items::{key, to_item},
         reads::Read,
-        tokens::{BLOCKS, TOKENS},
+        tokens::TOKENS,
     },
 };
 
@@ -126,8 +126,10 @@ impl Accounts {
             let _ = self.revoke_token(store_hash, token.id).await?;
         }
         // The counter stays: a store that is made anew must not give the same ids again.
-        for prefix in [BLOCKS, API_ACCOUNTS] {
-            self.delete_all(&self.tokens_table, store_hash, prefix).await?;
+        let mut last_uses = self.items::<SortKey>(&self.tokens_table, store_hash, API_ACCOUNTS);
+        while let Some(SortKey { sk }) = last_uses.next().await? {
+            let delete = self.client.delete_item().table_name(&self.tokens_table).set_key(Some(key(store_hash, sk)));
+            delete.send().await.map_err(|error| Fault::of_aws("DeleteItem", error))?;
         }
         Ok(())
     }

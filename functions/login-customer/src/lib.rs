@@ -52,7 +52,7 @@ impl Endpoint for LoginCustomer {
             async |store_hash: &str| customer_attempts.reserve(store_hash, &body.email, &address, clock).await;
         let (caller, login, reservation) = match caller.confirm_beside(login, reserve).await {
             Err(Refused { denial, beside: Ok(Reservation::Counted(attempt)) }) => {
-                after_answer.push(attempt.take_back(now));
+                attempt.take_back(now).await;
                 return Err(denial.into());
             }
             confirmed => confirmed?,
