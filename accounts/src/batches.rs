@@ -1,4 +1,4 @@
-//! Deleting many items at once.
+//! Deleting many items of the directory at once.
 
 use crate::{Accounts, PATIENCE};
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
@@ -23,26 +23,26 @@ pub(crate) struct SortKey {
 
 impl Accounts {
     /// Deletes the items of a partition whose sort keys begin with `prefix`, one batch after the other.
-    pub(crate) async fn delete_all(&self, table: &str, pk: &str, prefix: &str) -> Result<(), Fault> {
-        let mut items = self.items::<SortKey>(table, pk, prefix);
+    pub(crate) async fn delete_all(&self, pk: &str, prefix: &str) -> Result<(), Fault> {
+        let mut items = self.items::<SortKey>(&self.directory_table, pk, prefix);
         let mut batch = Vec::new();
         while let Some(SortKey { sk }) = items.next().await? {
             batch.push(key(pk, sk));
             if batch.len() == DELETIONS {
-                self.batch_delete(table, std::mem::take(&mut batch)).await?;
+                self.batch_delete(std::mem::take(&mut batch)).await?;
             }
         }
-        if batch.is_empty() { Ok(()) } else { self.batch_delete(table, batch).await }
+        if batch.is_empty() { Ok(()) } else { self.batch_delete(batch).await }
     }
 
     /// Deletes what there is under these keys, at most 25.
-    pub(crate) async fn batch_delete(&self, table: &str, keys: Vec<Item>) -> Result<(), Fault> {
+    pub(crate) async fn batch_delete(&self, keys: Vec<Item>) -> Result<(), Fault> {
         let mut requests = Vec::new();
         for key in keys {
             let delete = built(DeleteRequest::builder().set_key(Some(key)).build())?;
             requests.push(WriteRequest::builder().delete_request(delete).build());
         }
-        let mut left = HashMap::from([(table.to_owned(), requests)]);
+        let mut left = HashMap::from([(self.directory_table.clone(), requests)]);
         let mut retries = Retries::within(PATIENCE);
         loop {
             let request = self.client.batch_write_item().set_request_items(Some(left));

@@ -33,6 +33,7 @@ use shared::{
     tables::{
         directory::STORE,
         items::{Item, key, to_item},
+        retries::Retries,
         tokens::TokenTable,
         transactions::{Outcome, Part, transact, was_refused},
     },
@@ -135,10 +136,14 @@ impl Accounts {
 
     /// Writes all or nothing. Gives the position of the first item whose condition did not hold.
     async fn write(&self, items: Vec<TransactWriteItem>) -> Result<Option<usize>, Fault> {
-        Ok(match transact(&self.client, items, PATIENCE).await? {
-            Outcome::Done => None,
-            Outcome::Refused(reasons) => reasons.iter().position(was_refused),
-        })
+        let mut retries = Retries::within(PATIENCE);
+        loop {
+            match transact(&self.client, items.clone()).await? {
+                Outcome::Done => return Ok(None),
+                Outcome::Refused(reasons) => return Ok(reasons.iter().position(was_refused)),
+                Outcome::Crossed(fault) => retries.wait(fault).await?,
+            }
+        }
     }
 
     async fn edit(&self, items: Vec<TransactWriteItem>) -> Result<Edit, Fault> {

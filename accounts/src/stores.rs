@@ -99,11 +99,11 @@ impl Accounts {
     pub async fn erase_store(&self, store_hash: &str) -> Result<(), Fault> {
         self.empty_store(store_hash).await?;
         // From here on no account can be added. What was added meanwhile is found now; the list shows the store until then.
-        self.batch_delete(&self.directory_table, vec![key(store_hash, STORE.into())]).await?;
+        self.batch_delete(vec![key(store_hash, STORE.into())]).await?;
         self.empty_store(store_hash).await?;
         // Now that nobody is left who makes tokens: one may have been made while the others were revoked.
         self.revoke_tokens(store_hash).await?;
-        self.batch_delete(&self.directory_table, vec![key(STORES, store_hash.into())]).await
+        self.batch_delete(vec![key(STORES, store_hash.into())]).await
     }
 
     /// Removes all that is in a store.
@@ -114,7 +114,7 @@ impl Accounts {
         self.revoke_tokens(store_hash).await?;
         // Backend users first: they make tokens.
         for prefix in [USERS, API_ACCOUNTS, ALL_OF_CUSTOMERS] {
-            self.delete_all(&self.directory_table, store_hash, prefix).await?;
+            self.delete_all(store_hash, prefix).await?;
         }
         Ok(())
     }

@@ -8,14 +8,6 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait after the first attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(40);
 
-/// What became of an attempt.
-pub enum Attempt<T> {
-    /// It has its result.
-    Ended(T),
-    /// Others were in the way. The fault is what it comes to if they stay there.
-    Crossed(Fault),
-}
-
 /// The waits between attempts.
 pub struct Retries {
     started: Instant,

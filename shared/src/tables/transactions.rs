@@ -4,7 +4,7 @@ use crate::{
     fault::{Fault, is_transient_code},
     tables::{
         items::built,
-        retries::{Attempt, PATIENCE, Retries},
+        retries::{PATIENCE, Retries},
     },
 };
 use aws_sdk_dynamodb::{
@@ -13,7 +13,6 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem, Update},
 };
-use std::time::Duration;
 
 const OPERATION: &str = "TransactWriteItems";
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
@@ -24,34 +23,22 @@ pub enum Outcome {
     Done,
     /// A condition did not hold, so nothing was; one reason for each item of the transaction.
     Refused(Vec<CancellationReason>),
+    /// Others were in the way, so nothing was. The fault is what it comes to if they stay there.
+    Crossed(Fault),
 }
 
-/// Writes all or nothing, and tries again while others are in the way.
-///
-/// # Errors
-/// If DynamoDB fails, or others were in the way until `patience` was used up.
-pub async fn transact(client: &Client, items: Vec<TransactWriteItem>, patience: Duration) -> Result<Outcome, Fault> {
-    let mut retries = Retries::within(patience);
-    loop {
-        match transact_once(client, items.clone()).await? {
-            Attempt::Ended(outcome) => return Ok(outcome),
-            Attempt::Crossed(fault) => retries.wait(fault).await?,
-        }
-    }
-}
-
-/// Writes all or nothing, unless another transaction is in the way. One attempt may be sent several times, by the SDK or while
-/// it is still under way after its answer was lost: by its `ClientRequestToken` DynamoDB knows it again, so it is made once.
+/// Writes all or nothing. It may be sent several times, by the SDK or while it is still under way after its answer was lost: by
+/// its `ClientRequestToken` DynamoDB knows it again, so it is made once.
 ///
 /// # Errors
 /// If DynamoDB fails.
-pub async fn transact_once(client: &Client, items: Vec<TransactWriteItem>) -> Result<Attempt<Outcome>, Fault> {
+pub async fn transact(client: &Client, items: Vec<TransactWriteItem>) -> Result<Outcome, Fault> {
     let request_token = format!("{:032x}", fastrand::u128(..));
     let mut retries = Retries::within(PATIENCE);
     loop {
         let request = client.transact_write_items().set_transact_items(Some(items.clone()));
         let Err(error) = request.client_request_token(&request_token).send().await else {
-            return Ok(Attempt::Ended(Outcome::Done));
+            return Ok(Outcome::Done);
         };
         if error.code() == Some("TransactionInProgressException") {
             retries.wait(Fault::of_aws(OPERATION, error)).await?;
@@ -62,10 +49,10 @@ pub async fn transact_once(client: &Client, items: Vec<TransactWriteItem>) -> Re
         };
         let reasons = cancelled.cancellation_reasons();
         if let Some(code) = reasons.iter().filter_map(CancellationReason::code).find(|code| is_transient_code(code)) {
-            return Ok(Attempt::Crossed(Fault::of_contention(OPERATION, "cancelled again and again", Some(code))));
+            return Ok(Outcome::Crossed(Fault::of_contention(OPERATION, "cancelled again and again", Some(code))));
         }
         if reasons.iter().any(was_refused) {
-            return Ok(Attempt::Ended(Outcome::Refused(reasons.to_vec())));
+            return Ok(Outcome::Refused(reasons.to_vec()));
         }
         return Err(Fault::of_aws(OPERATION, error));
     }

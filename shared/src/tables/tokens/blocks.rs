@@ -75,12 +75,8 @@ impl TokenTable {
     /// A store's blocks, in ascending order.
     pub(super) async fn blocks(&self, store_hash: &str) -> Result<Vec<Block>, Fault> {
         let request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
+            .query(store_hash)
             .key_condition_expression("pk = :pk AND begins_with(sk, :blocks)")
-            .expression_attribute_values(":pk", string(store_hash))
             .expression_attribute_values(":blocks", string(BLOCKS));
         let mut pages = request.into_paginator().items().send();
         let mut blocks = Vec::new();

@@ -10,8 +10,8 @@ use crate::{
     tables::{
         items::{Item, email_key, from_item, key, number, string, to_item},
         reads::{Read, together},
-        retries::{Attempt, Retries},
-        transactions::{Outcome, Part, transact_once, was_refused},
+        retries::Retries,
+        transactions::{Outcome, Part, transact, was_refused},
     },
 };
 use aws_sdk_dynamodb::{
@@ -90,10 +90,10 @@ impl TokenTable {
                 .expression_attribute_values(":last_id", number(counter.last_id))
                 .expression_attribute_values(":max_made", number(room.max_made))
         };
-        match transact_once(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
-            Attempt::Ended(Outcome::Done) => return Ok(Creation::Created(token)),
-            Attempt::Ended(Outcome::Refused(reasons)) if was_refused(&reasons[0]) => return Ok(maker_changed(reasons)),
-            Attempt::Ended(Outcome::Refused(_)) | Attempt::Crossed(_) => {}
+        match transact(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
+            Outcome::Done => return Ok(Creation::Created(token)),
+            Outcome::Refused(reasons) if was_refused(&reasons[0]) => return Ok(maker_changed(reasons)),
+            Outcome::Refused(_) | Outcome::Crossed(_) => {}
         }
 
         let mut retries = Retries::within(self.patience);
@@ -103,12 +103,12 @@ impl TokenTable {
                 .update_expression("ADD made :one")
                 .condition_expression("attribute_not_exists(made) OR made < :max_made")
                 .expression_attribute_values(":max_made", number(room.max_made));
-            match transact_once(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
-                Attempt::Ended(Outcome::Done) => return Ok(Creation::Created(token)),
-                Attempt::Ended(Outcome::Refused(reasons)) if was_refused(&reasons[0]) => {
+            match transact(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
+                Outcome::Done => return Ok(Creation::Created(token)),
+                Outcome::Refused(reasons) if was_refused(&reasons[0]) => {
                     return Ok(maker_changed(reasons));
                 }
-                Attempt::Ended(Outcome::Refused(_)) => {
+                Outcome::Refused(_) => {
                     let fault = Fault::of_contention("TransactWriteItems", "others keep filling the store", None);
                     retries.wait(fault).await?;
                     let counter = together(self.counter(store_hash)).await?.unwrap_or_default();
@@ -117,7 +117,7 @@ impl TokenTable {
                         None => return Ok(Creation::Full),
                     };
                 }
-                Attempt::Crossed(fault) => retries.wait(fault).await?,
+                Outcome::Crossed(fault) => retries.wait(fault).await?,
             }
         }
     }
@@ -144,14 +144,10 @@ impl TokenTable {
     /// How many tokens have ended.
     async fn ended(&self, store_hash: &str, now: u64) -> Result<u64, Fault> {
         let request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
+            .query(store_hash)
             .select(Select::Count)
             .key_condition_expression("pk = :pk AND begins_with(sk, :tokens)")
             .filter_expression("exp <= :now")
-            .expression_attribute_values(":pk", string(store_hash))
             .expression_attribute_values(":tokens", string(TOKENS))
             .expression_attribute_values(":now", number(now));
         let mut pages = request.into_paginator().send();

@@ -9,8 +9,8 @@ use crate::{
     fault::Fault,
     tables::{
         items::{email_key, key, string},
-        retries::{Attempt, Retries},
-        transactions::{Outcome, Part, transact_once, was_refused},
+        retries::Retries,
+        transactions::{Outcome, Part, transact, was_refused},
     },
 };
 use aws_sdk_dynamodb::types::{
@@ -72,9 +72,9 @@ impl TokenTable {
                 self.discount_in_block(store_hash, wanted.id, remaining)?,
             ];
             items.extend(checks.iter().cloned());
-            let fault = match transact_once(&self.client, items).await? {
-                Attempt::Ended(Outcome::Done) => return Ok(Deletion::Deleted),
-                Attempt::Ended(Outcome::Refused(reasons)) => {
+            let fault = match transact(&self.client, items).await? {
+                Outcome::Done => return Ok(Deletion::Deleted),
+                Outcome::Refused(reasons) => {
                     if let Some(refusal) = refusal(&reasons, itself) {
                         return Ok(refusal);
                     }
@@ -85,7 +85,7 @@ impl TokenTable {
                     remaining = Remaining::Some;
                     Fault::of_contention("TransactWriteItems", "others in the block come and go", None)
                 }
-                Attempt::Crossed(fault) => fault,
+                Outcome::Crossed(fault) => fault,
             };
             retries.wait(fault).await?;
         }

@@ -37,12 +37,8 @@ impl TokenTable {
     async fn tokens_from(&self, store_hash: &str, id: u64, skip: u64, limit: u64) -> Result<Vec<TokenRecord>, Fault> {
         let wanted = usize::try_from(skip + limit).map_err(|error| Fault::of_ours("page", error))?;
         let request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
+            .query(store_hash)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", string(store_hash))
             .expression_attribute_values(":first", string(token_key(id)))
             .expression_attribute_values(":last", string(token_key(u64::MAX)));
         let mut pages = request.into_paginator().page_size(i32::try_from(wanted).unwrap_or(i32::MAX)).items().send();

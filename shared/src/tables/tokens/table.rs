@@ -1,8 +1,8 @@
 //! The table, and what all that is done with it needs.
 
 use super::record::TokenRecord;
-use crate::tables::{reads::Read, retries::PATIENCE};
-use aws_sdk_dynamodb::Client;
+use crate::tables::{items::string, reads::Read, retries::PATIENCE};
+use aws_sdk_dynamodb::{Client, operation::query::builders::QueryFluentBuilder};
 use std::time::Duration;
 
 /// What the sort keys of all live-counts begin with.
@@ -29,6 +29,12 @@ impl TokenTable {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// A consistent query of a store's items, whose `pk` is named `:pk`.
+    pub(super) fn query(&self, store_hash: &str) -> QueryFluentBuilder {
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
+        query.expression_attribute_values(":pk", string(store_hash))
     }
 
     /// The record of a token.
