@@ -58,8 +58,9 @@ class Aws:
         }
         log = folder / "log"
         with log.open("w") as output:
+            # From an environment of its own: it wants another version of AWS's SDK than the SAM CLI.
             self.process = subprocess.Popen(
-                ["ministack"], env={**self.environment, **own}, stdout=output, stderr=output, start_new_session=True
+                [ROOT / "target/ministack/bin/ministack"], env={**self.environment, **own}, stdout=output, stderr=output, start_new_session=True
             )
         try:
             wait_for(f"{self.url}/_ministack/health", self.process, log)
