@@ -16,14 +16,30 @@ use tests::{
     Call, NOW, TestStack, admin_login, behind_proxy, buyer_login, current_customer, decode, eventually, platform_jwt,
     with,
 };
-use yaml_rust2::{Yaml, YamlLoader};
+use yaml_rust2::{Yaml, YamlLoader, yaml::Hash};
 
 /// The template's short forms, such as `!Ref A` and `!GetAtt A.B`, are read as their text alone.
 pub fn template() -> Yaml {
-    YamlLoader::load_from_str(include_str!("../../template.yaml")).unwrap().remove(0)
+    merged(YamlLoader::load_from_str(include_str!("../../template.yaml")).unwrap().remove(0))
 }
 
-fn text(yaml: &Yaml) -> &str {
+/// With what `<<: *name` takes over in its place, as the SAM CLI reads it.
+fn merged(yaml: Yaml) -> Yaml {
+    match yaml {
+        Yaml::Array(items) => Yaml::Array(items.into_iter().map(merged).collect()),
+        Yaml::Hash(hash) => {
+            let mut hash: Hash = hash.into_iter().map(|(key, value)| (key, merged(value))).collect();
+            let taken_over = hash.remove(&Yaml::String("<<".into())).and_then(Yaml::into_hash);
+            for (key, value) in taken_over.into_iter().flatten() {
+                hash.entry(key).or_insert(value);
+            }
+            Yaml::Hash(hash)
+        }
+        other => other,
+    }
+}
+
+pub fn text(yaml: &Yaml) -> &str {
     yaml.as_str().unwrap()
 }
 
@@ -77,19 +93,7 @@ fn routes_are_those_of_the_description_and_of_the_local_stack() {
         .collect();
     let template = template();
     let names = function_names(&template);
-    let paths = &template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"];
-    let integrated: BTreeSet<_> = entries(paths)
-        .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
-        .map(|(method, path, operation)| {
-            let conditional = (method == PREFLIGHT.to_lowercase()).then(|| only_if("AllowsBrowsers", operation));
-            let operation = conditional.unwrap_or(operation);
-            let uri = text(&operation["x-amazon-apigateway-integration"]["uri"]);
-            let function = uri.split("/functions/${").nth(1).unwrap().split(".Arn}").next().unwrap();
-            (method.to_uppercase(), path.to_owned(), names[function])
-        })
-        .collect();
-    assert_eq!(integrated, expected);
-    let permitted: BTreeSet<_> = names
+    let deployed: BTreeSet<_> = names
         .iter()
         .flat_map(|(resource, name)| {
             let events = &template["Resources"][*resource]["Properties"]["Events"];
@@ -97,7 +101,7 @@ fn routes_are_those_of_the_description_and_of_the_local_stack() {
         })
         .map(|(event, name)| (text(&event["Method"]).to_owned(), text(&event["Path"]).to_owned(), name))
         .collect();
-    assert_eq!(permitted, expected);
+    assert_eq!(deployed, expected);
 }
 
 #[test]
@@ -317,22 +321,89 @@ fn what_a_mistake_could_destroy_is_kept() {
     assert_eq!(kept, 5);
 }
 
-#[test]
-fn the_login_alarm_counts_what_the_functions_log_of_a_failed_login() {
-    let template = template();
-    for (filter, error) in [
-        ("CreateBackendTokenFailures", Error::IncorrectCredentials),
-        ("LoginCustomerFailures", Error::CustomerAuthFailed),
-    ] {
-        let pattern = text(&template["Resources"][filter]["Properties"]["FilterPattern"]);
-        let status = Error::TooManyFailedLogins { retry_after: 1 }.status().0;
-        let beginning = pattern
-            .strip_prefix(&format!("{{ $.status = {status} || $.error = \""))
-            .and_then(|rest| rest.strip_suffix("\" }"))
-            .unwrap();
-        let said = error.to_string();
-        assert!(beginning == said || said.starts_with(beginning.strip_suffix('*').unwrap()), "{pattern}");
+/// Names of parameters where a value is nothing else.
+fn parameters_in<'a>(template: &'a Yaml, value: &'a Yaml) -> BTreeSet<&'a str> {
+    match value {
+        Yaml::Hash(hash) => hash.values().flat_map(|value| parameters_in(template, value)).collect(),
+        Yaml::String(name) if !template["Parameters"][name.as_str()].is_badvalue() => [name.as_str()].into(),
+        _ => BTreeSet::new(),
     }
+}
+
+#[test]
+fn a_version_is_made_anew_for_a_parameter_if_and_only_if_it_changes_the_functions_settings() {
+    let template = template();
+    let globals = &template["Globals"]["Function"];
+    for function in function_names(&template).into_keys() {
+        let properties = &template["Resources"][function]["Properties"];
+        assert_eq!(properties["AutoPublishAliasAllProperties"].as_bool(), Some(true), "{function}");
+        // What a version of a function consists of. Another architecture is another program.
+        let settings: BTreeSet<_> = ["Environment", "LoggingConfig", "MemorySize", "Timeout", "Tracing"]
+            .into_iter()
+            .map(|name| if properties[name].is_badvalue() { &globals[name] } else { &properties[name] })
+            .flat_map(|setting| parameters_in(&template, setting))
+            .collect();
+        let description = text(&properties["VersionDescription"]).split(' ');
+        let named: BTreeSet<_> = description.map(|name| &name[2..name.len() - 1]).collect();
+        assert_eq!(named, settings, "{function}");
+    }
+}
+
+#[test]
+fn every_role_takes_the_permissions_boundary() {
+    let template = template();
+    let roles: Vec<_> =
+        entries(&template["Resources"]).filter(|(_, resource)| text(&resource["Type"]) == "AWS::IAM::Role").collect();
+    for (name, role) in &roles {
+        let boundary = only_if("HasPermissionsBoundary", &role["Properties"]["PermissionsBoundary"]);
+        assert_eq!(text(boundary), "PermissionsBoundaryArn", "{name}");
+    }
+    assert_eq!(roles.len(), function_names(&template).len() + 2);
+}
+
+#[test]
+fn what_is_at_rest_takes_the_operators_own_key() {
+    let template = template();
+    let mut encrypted = 0;
+    for (name, resource) in entries(&template["Resources"]) {
+        let properties = &resource["Properties"];
+        let key = match text(&resource["Type"]) {
+            "AWS::DynamoDB::Table" => &properties["SSESpecification"][1]["KMSMasterKeyId"],
+            "AWS::SecretsManager::Secret" | "AWS::Logs::LogGroup" => only_if("HasKmsKey", &properties["KmsKeyId"]),
+            "AWS::SNS::Topic" => only_if("HasKmsKey", &properties["KmsMasterKeyId"]),
+            _ => continue,
+        };
+        assert_eq!(text(key), "KmsKeyArn", "{name}");
+        encrypted += 1;
+    }
+    assert_eq!(encrypted, 8);
+}
+
+#[test]
+fn nobody_deletes_the_keyring_and_only_those_named_change_it() {
+    let template = template();
+    let guard = &template["Resources"]["KeyringGuard"]["Properties"]["ResourcePolicy"]["Statement"];
+    let [deletes, changes] = [&guard[0], only_if("HasKeyringOperators", &guard[1])];
+    assert_eq!(guard.as_vec().unwrap().len(), 2);
+    for statement in [deletes, changes] {
+        assert_eq!((text(&statement["Effect"]), text(&statement["Principal"])), ("Deny", "*"));
+        assert_eq!(text(&statement["Resource"]), "*");
+    }
+    assert_eq!(text(&deletes["Action"]), "secretsmanager:DeleteSecret");
+    let break_glass = only_if("HasBreakGlassRole", &deletes["Condition"]);
+    assert_eq!(text(&break_glass["ArnNotEquals"]["aws:PrincipalArn"]), "BreakGlassRoleArn");
+    // All by which the rotation changes it, too.
+    let denied: BTreeSet<_> = changes["Action"].as_vec().unwrap().iter().map(text).collect();
+    let rotation = &template["Resources"]["RotateSigningKeyRole"]["Properties"]["Policies"][0]["PolicyDocument"];
+    let rotation = rotation["Statement"][0]["Action"].as_vec().unwrap().iter().map(text);
+    let writes = rotation.filter(|action| !action.ends_with("DescribeSecret") && !action.ends_with("GetSecretValue"));
+    let others = ["secretsmanager:UpdateSecret", "secretsmanager:RemoveRegionsFromReplication"];
+    assert_eq!(denied, writes.chain(others).collect());
+    let principals = &changes["Condition"]["ArnNotEquals"]["aws:PrincipalArn"];
+    assert_eq!(text(&principals[0]), "HasBreakGlassRole");
+    let rotation_and_operators = "${RotateSigningKeyRole.Arn},${KeyringOperatorArns}";
+    assert_eq!(text(&principals[1][1]), format!("{rotation_and_operators},${{BreakGlassRoleArn}}"));
+    assert_eq!(text(&principals[2][1]), rotation_and_operators);
 }
 
 #[test]
@@ -425,20 +496,43 @@ fn parts(operation: &str, body: &Value) -> Vec<Part> {
     }
 }
 
-/// What the role allows, but for its log and traces, and on which condition.
+/// What the role allows, but for logs, traces and the operator's own key, and on which condition.
 fn grants<'a>(template: &'a Yaml, role: &str) -> BTreeMap<Grant, &'a Yaml> {
-    let policy = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
+    let role_properties = &template["Resources"][role]["Properties"];
+    let managed: Vec<_> = role_properties["ManagedPolicyArns"].as_vec().unwrap().iter().map(text).collect();
+    assert_eq!(managed, ["LogPolicy", "EndpointPolicy"], "{role}");
+    let own = role_properties["Policies"].as_vec().unwrap().iter().map(|policy| &policy["PolicyDocument"]);
+    let shared = &template["Resources"]["EndpointPolicy"]["Properties"]["PolicyDocument"];
     let mut grants = BTreeMap::new();
-    for statement in policy["Statement"].as_vec().unwrap() {
+    for statement in own.chain([shared]).flat_map(|policy| policy["Statement"].as_vec().unwrap()) {
+        assert_eq!(text(&statement["Effect"]), "Allow", "{role}");
         let on = text(&statement["Resource"]).trim_end_matches(".Arn");
         for action in statement["Action"].as_vec().unwrap().iter().map(text) {
-            if !action.starts_with("logs:") && !action.starts_with("xray:") {
-                let earlier = grants.insert((action.to_owned(), on.to_owned()), &statement["Condition"]);
-                assert!(earlier.is_none(), "{role} allows {action} twice");
-            }
+            let earlier = grants.insert((action.to_owned(), on.to_owned()), &statement["Condition"]);
+            assert!(earlier.is_none(), "{role} allows {action} twice");
         }
     }
     grants
+}
+
+#[test]
+fn logs_traces_and_the_operators_own_key_are_all_else_that_a_role_may_use() {
+    let template = template();
+    let policy = &template["Resources"]["LogPolicy"]["Properties"]["PolicyDocument"];
+    let statements = policy["Statement"].as_vec().unwrap();
+    let [logs, traces, key] = [&statements[0], only_if("Traces", &statements[1]), only_if("HasKmsKey", &statements[2])];
+    assert_eq!(statements.len(), 3);
+    for (statement, actions, on) in [
+        (logs, ["logs:CreateLogStream", "logs:PutLogEvents"], "FunctionLogGroup.Arn"),
+        (traces, ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"),
+        (key, ["kms:Decrypt", "kms:GenerateDataKey"], "KmsKeyArn"),
+    ] {
+        assert_eq!(statement["Action"].as_vec().unwrap().iter().map(text).collect::<Vec<_>>(), actions);
+        assert_eq!(text(&statement["Resource"]), on);
+    }
+    let services = key["Condition"]["StringEquals"]["kms:ViaService"].as_vec().unwrap();
+    let services: Vec<_> = services.iter().map(|service| text(service).split('.').next().unwrap()).collect();
+    assert_eq!(services, ["dynamodb", "secretsmanager"]);
 }
 
 /// The attributes that an update names: those of its key, and all in its expressions, be they written or compared.

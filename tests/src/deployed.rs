@@ -77,6 +77,8 @@ impl Deployed {
             ("LD_PRELOAD".into(), json!(self.libfaketime)),
             ("FAKETIME_TIMESTAMP_FILE".into(), json!(self.clock_file)),
             ("FAKETIME_FMT".into(), "%s".into()),
+            // A function runs on, and the time changes.
+            ("FAKETIME_NO_CACHE".into(), "1".into()),
             ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
         ]);
         let update = reqwest::Client::new().put(&url).json(&json!({"Environment": environment}));
