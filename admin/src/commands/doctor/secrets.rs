@@ -93,7 +93,7 @@ fn usable_keyring(keys: &KeyringSecret, bytes: usize, now: u64) -> Vec<Finding> 
 }
 
 fn rotation(tool: &Tool, secret: &DescribeSecretOutput) -> Finding {
-    let days = tool.stack.rotation_days;
+    let days = tool.stack.configuration().rotation_days;
     if days == 0 {
         return Finding::doubtful(
             ROTATION,
