@@ -53,8 +53,6 @@ pub struct TargetArguments {
 pub struct Stack {
     /// As messages and audit lines name it.
     pub name: String,
-    /// Days between rotations of the signing key, as deployed; 0 for none.
-    pub rotation_days: u64,
     /// What the functions work with.
     pub services: Services,
     pub accounts: Accounts,
@@ -133,14 +131,14 @@ impl Stack {
             storefront_access: parameter("StorefrontAccess").parse().unwrap_or(StorefrontAccess::AuthToken),
             allowed_origins: parameter("AllowedOrigins").parse().unwrap_or_default(),
             max_tokens_per_store: parameter("MaxTokensPerStore").parse().unwrap_or(1000),
+            rotation_days: parameter("RotationDays").parse().unwrap_or(0),
         };
         let api_url = match &arguments.api_url {
             Some(url) => url.clone(),
             None => output("ApiUrl")?,
         };
-        let rotation_days = parameter("RotationDays").parse().unwrap_or(0);
         let stack = Self::new(format!("{name} in {region}"), &config, configuration, clock, &api_url);
-        Ok(Self { rotation_days, identity: Some(aws_sdk_sts::Client::new(&config)), ..stack })
+        Ok(Self { identity: Some(aws_sdk_sts::Client::new(&config)), ..stack })
     }
 
     fn new(name: String, config: &SdkConfig, configuration: Configuration, clock: Clock, api_url: &str) -> Self {
@@ -148,7 +146,6 @@ impl Stack {
         let secrets = aws_sdk_secretsmanager::Client::new(config);
         Self {
             name,
-            rotation_days: 0,
             accounts: Accounts::new(&dynamodb, &configuration, clock.clone()),
             services: Services::new(&dynamodb, &secrets, configuration, clock),
             dynamodb,

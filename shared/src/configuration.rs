@@ -43,6 +43,8 @@ pub struct Configuration {
     pub allowed_origins: AllowedOrigins,
     /// How many server-to-server tokens a store may have.
     pub max_tokens_per_store: u64,
+    /// Days between rotations of the signing key; 0 for none.
+    pub rotation_days: u64,
 }
 
 /// An environment variable that is missing or that cannot be understood.
@@ -66,6 +68,7 @@ impl Configuration {
             storefront_access,
             allowed_origins: AllowedOrigins::default(),
             max_tokens_per_store: 1000,
+            rotation_days: 0,
         }
     }
 
@@ -82,6 +85,10 @@ impl Configuration {
             let value = value(variable).filter(|value| !value.is_empty());
             value.ok_or_else(|| ConfigurationError { variable, problem: "a value is required".into() })
         };
+        let whole_number = |variable| {
+            let number = required(variable)?.parse();
+            number.map_err(|_| ConfigurationError { variable, problem: "must be a whole number".into() })
+        };
         Ok(Self {
             tokens_table: required("TOKENS_TABLE")?,
             directory_table: required("DIRECTORY_TABLE")?,
@@ -97,10 +104,8 @@ impl Configuration {
                 .unwrap_or_default()
                 .parse()
                 .map_err(|problem| ConfigurationError { variable: "ALLOWED_ORIGINS", problem })?,
-            max_tokens_per_store: required("MAX_TOKENS_PER_STORE")?.parse().map_err(|_| ConfigurationError {
-                variable: "MAX_TOKENS_PER_STORE",
-                problem: "must be a whole number".into(),
-            })?,
+            max_tokens_per_store: whole_number("MAX_TOKENS_PER_STORE")?,
+            rotation_days: whole_number("ROTATION_DAYS")?,
         })
     }
 }
@@ -110,7 +115,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const GOOD: [(&str, &str); 7] = [
+    const GOOD: [(&str, &str); 8] = [
         ("TOKENS_TABLE", "t"),
         ("DIRECTORY_TABLE", "d"),
         ("LOGIN_ATTEMPTS_TABLE", "l"),
@@ -118,6 +123,7 @@ mod tests {
         ("APP_SECRET_ID", "a"),
         ("STOREFRONT_ACCESS", "public"),
         ("MAX_TOKENS_PER_STORE", "7"),
+        ("ROTATION_DAYS", "90"),
     ];
 
     #[test]
@@ -148,6 +154,8 @@ mod tests {
         assert_eq!(configuration.tokens_table, "tokens");
         assert_eq!(configuration.storefront_access, StorefrontAccess::Public);
         assert_eq!(configuration.max_tokens_per_store, 7);
+        assert_eq!(configuration.rotation_days, 90);
+        assert_eq!(with("ROTATION_DAYS", Some("0")).unwrap().rotation_days, 0);
         assert_eq!(
             with("STOREFRONT_ACCESS", Some("authToken")).unwrap().storefront_access,
             StorefrontAccess::AuthToken
@@ -167,6 +175,8 @@ mod tests {
             ("STOREFRONT_ACCESS", "anyone"),
             ("MAX_TOKENS_PER_STORE", "many"),
             ("MAX_TOKENS_PER_STORE", "-1"),
+            ("ROTATION_DAYS", "never"),
+            ("ROTATION_DAYS", "1.5"),
         ] {
             let said = with(name, Some(value)).unwrap_err();
             assert!(said.starts_with(&format!("environment variable {name}: must be ")), "{said}");

@@ -6,7 +6,7 @@ use crate::{
     clock::Clock,
     configuration::Configuration,
     fault::Fault,
-    keys::{app::AppSecret, keyring::Keyring, secret_cache::SecretCache},
+    keys::{app::AppSecret, keyring::Keyring, rotation::keyring_minding_age, secret_cache::SecretCache},
     passwords::Passwords,
     tables::{
         directory::Directory,
@@ -50,16 +50,17 @@ impl Services {
         configuration: Configuration,
         clock: Clock,
     ) -> Self {
+        let (rotation_days, now) = (configuration.rotation_days, clock.clone());
         let keyring = Arc::new(SecretCache::new(
             secrets.clone(),
             configuration.keyring_secret_id.clone(),
-            Keyring::parse,
+            move |secret, written_at| keyring_minding_age(secret, written_at, rotation_days, now.now()),
             clock.clone(),
         ));
         let app = SecretCache::new(
             secrets.clone(),
             configuration.app_secret_id.clone(),
-            |secret| Ok(AppSecret::parse(secret)),
+            |secret, _| Ok(AppSecret::parse(secret)),
             clock.clone(),
         );
         let tokens = TokenTable::new(dynamodb.clone(), configuration.tokens_table.clone());

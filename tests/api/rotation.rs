@@ -1,8 +1,8 @@
 //! Tokens and warm functions across a change of the signing key.
 
 use serde_json::{Value, json};
-use shared::keys::secret_cache::RELOAD_AFTER;
-use tests::{behind_proxy, decode, new_key, rotated_keyring, with};
+use shared::keys::{jwt::DAY, rotation::OVERDUE, secret_cache::RELOAD_AFTER};
+use tests::{Fate, LOG, NOW, Proxy, Setup, TestStack, behind_proxy, decode, demo_key, new_key, rotated_keyring, with};
 
 /// Of a key that no keyring has.
 const FORGED: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAA";
@@ -81,6 +81,50 @@ async fn a_keyring_that_is_broken_never_replaces_a_good_one_and_is_a_fault_for_a
             "Internal Server Error",
             "The request could not be completed because of an internal error.",
         );
+    }
+}
+
+/// Levels and days of the lines about an overdue rotation; no other test makes any.
+fn overdue() -> Vec<(Value, Value)> {
+    let log = LOG.text();
+    let lines = log.lines().filter(|line| line.contains(OVERDUE));
+    let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| (line["level"].clone(), line["fields"]["days"].clone())).collect()
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_overdue_is_logged_with_each_load_and_refuses_nothing() {
+    let days_ago = |days: u64| NOW - days * DAY;
+    let keyring_of = |signs_from: u64| with(demo_key(), "signsFrom", signs_from).to_string();
+    let mut expected = Vec::new();
+    for (rotation_days, secret, days) in [
+        (90, json!({"SecretString": keyring_of(days_ago(100))}), Some(100)),
+        (90, json!({"SecretString": keyring_of(days_ago(101)), "CreatedDate": days_ago(1)}), Some(101)),
+        (90, json!({"SecretString": demo_key().to_string(), "CreatedDate": days_ago(102)}), Some(102)),
+        (90, json!({"SecretString": keyring_of(days_ago(91)), "CreatedDate": days_ago(1000)}), None),
+        (90, json!({"SecretString": demo_key().to_string(), "CreatedDate": days_ago(91)}), None),
+        (90, json!({"SecretString": demo_key().to_string()}), None),
+        (0, json!({"SecretString": keyring_of(days_ago(1000)), "CreatedDate": days_ago(1000)}), None),
+    ] {
+        let mut setup = Setup::default();
+        setup.configuration.rotation_days = rotation_days;
+        let direct = TestStack::start_with(setup).await;
+        let proxy = Proxy::start(direct.aws_url()).await;
+        let said = secret.to_string();
+        proxy.rule(move |request| match request.operation {
+            "GetSecretValue" => Fate::Answered(200, secret.clone()),
+            _ => Fate::Forwarded,
+        });
+        let stack = direct.fresh_functions(&proxy.url).await;
+        for loads in 1..=2 {
+            // The second call loads nothing.
+            for _ in 0..2 {
+                assert_eq!(stack.list(&stack.demo_token, "").await.status, 200, "{said}");
+            }
+            expected.extend(days.map(|days| (json!("ERROR"), json!(days))));
+            assert_eq!((overdue(), proxy.keyring_reads()), (expected.clone(), loads), "{said}");
+            stack.clock.advance(RELOAD_AFTER);
+        }
     }
 }
 

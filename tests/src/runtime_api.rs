@@ -94,6 +94,7 @@ impl RuntimeApi {
                 ("APP_SECRET_ID", &configuration.app_secret_id),
                 ("STOREFRONT_ACCESS", "authToken"),
                 ("MAX_TOKENS_PER_STORE", &configuration.max_tokens_per_store.to_string()),
+                ("ROTATION_DAYS", &configuration.rotation_days.to_string()),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::null());

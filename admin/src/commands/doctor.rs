@@ -3,6 +3,7 @@
 mod api;
 mod finding;
 pub mod round;
+mod safety;
 mod secrets;
 mod tables;
 

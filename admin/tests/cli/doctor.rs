@@ -1,8 +1,9 @@
 //! `b2b-auth doctor`.
 
-use crate::support::{Ended, OperatedStack, command_at, run};
-use serde_json::Value;
+use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, command_at, run, run_deployed};
+use serde_json::{Value, json};
 use shared::tables::directory::Store;
+use tests::{Fate, Proxy};
 
 /// What stands beside the one thing that is bad.
 #[track_caller]
@@ -52,6 +53,82 @@ async fn a_keyring_that_cannot_be_used_is_told() {
         stack.put_keyring(text).await;
         complaint(&doctor(&stack), says, "Move AWSCURRENT back");
     }
+}
+
+/// What the doctor says of the keyring of a deployed stack, as result, finding and mend, where AWS answers this to
+/// `GetResourcePolicy` and says this of replicas.
+async fn keyring_of_a_deployed_stack(stack: &OperatedStack, policy: Fate, replicas: Value) -> Vec<[String; 3]> {
+    let proxy = Proxy::start(stack.aws_url()).await;
+    let secret = json!({"Name": "keyring", "ReplicationStatus": replicas});
+    proxy.rule(move |request| match request.operation {
+        "GetResourcePolicy" => policy.clone(),
+        "DescribeSecret" => Fate::Answered(200, secret.clone()),
+        _ => Fate::Forwarded,
+    });
+    let aws = aws_with_clock_ahead(&proxy.url, 0).await;
+    let ended = run_deployed(&aws.url, &["--output", "json", "doctor", "--read-only"]);
+    let findings: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+    let of_keyring = findings.iter().filter(|finding| finding["check"] == "secret: keyring");
+    of_keyring.map(|finding| ["result", "finding", "mend"].map(|name| finding[name].as_str().unwrap().into())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyring_that_anybody_may_delete_is_doubtful() {
+    let stack = OperatedStack::start().await;
+    let secret = |policy: Value| json!({"ARN": "keyring", "Name": "keyring", "ResourcePolicy": policy.to_string()});
+    let denial = |condition: Value| {
+        secret(json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Deny", "Principal": "*", "Action": "secretsmanager:DeleteSecret", "Resource": "*", "Condition": condition,
+        }]}))
+    };
+    let but_for = |who: &str| denial(json!({"ArnNotLike": {"aws:PrincipalArn": who}}));
+    let how = "docs/operating.md says under \"The keyring is gone\" how to put the policy there.";
+    let access_denied = json!({"__type": "AccessDeniedException", "message": "not authorized to perform: secretsmanager:GetResourcePolicy"});
+    for (answer, result, finding, mend) in [
+        (
+            Fate::Answered(200, json!({"ARN": "keyring", "Name": "keyring"})),
+            "doubtful",
+            "It has no resource policy",
+            how,
+        ),
+        (Fate::Answered(200, but_for("*")), "doubtful", "does not deny secretsmanager:DeleteSecret to everybody.", how),
+        (
+            Fate::Answered(200, but_for("arn:aws:iam::1:role/break-glass")),
+            "good",
+            "Its resource policy lets nobody delete it but arn:aws:iam::1:role/break-glass.",
+            "",
+        ),
+        (Fate::Answered(400, access_denied), "BAD", "It could not be looked at.", "secretsmanager:GetResourcePolicy"),
+    ] {
+        let said = keyring_of_a_deployed_stack(&stack, answer, json!([])).await;
+        assert_eq!(said.len(), 2, "{said:?}");
+        let [its_result, its_finding, its_mend] = &said[1];
+        assert_eq!(its_result, result, "{said:?}");
+        assert!(its_finding.contains(finding) && its_mend.contains(mend), "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_of_the_keyring_that_failed_are_bad() {
+    let stack = OperatedStack::start().await;
+    let replicas = json!([
+        {"Region": "eu-west-1", "Status": "InSync"},
+        {"Region": "eu-west-2", "Status": "InProgress"},
+        {"Region": "eu-west-3", "Status": "Failed", "StatusMessage": "A secret of this name exists in the region."},
+    ]);
+    let said = keyring_of_a_deployed_stack(&stack, Fate::Answered(200, json!({"Name": "keyring"})), replicas).await;
+    let expected = [
+        ["good", "Its replica in eu-west-1 is in sync.", ""],
+        ["doubtful", "Its replica in eu-west-2 is not in sync, but InProgress.", "Look again in some minutes."],
+        [
+            "BAD",
+            "Its replica in eu-west-3 failed: A secret of this name exists in the region.",
+            "Mend what it names. Then aws secretsmanager remove-regions-from-replication --secret-id keyring \
+             --remove-replica-regions eu-west-3, and aws secretsmanager replicate-secret-to-regions --secret-id keyring \
+             --add-replica-regions Region=eu-west-3",
+        ],
+    ];
+    assert_eq!(said[2..], expected.map(|finding| finding.map(str::to_owned)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

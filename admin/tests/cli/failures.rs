@@ -1,16 +1,9 @@
 //! What stands between an operator and the stack, and other things that concern every command.
 
-use crate::support::{Ended, OperatedStack, program, run};
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::IntoResponse,
-};
+use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, program, run, run_deployed};
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse};
 use local::{demo, server, server::Server};
 use shared::clock::Clock;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// An AWS that answers everything with this.
 async fn aws_that_answers(status: u16, content_type: &'static str, body: String) -> Server {
@@ -22,54 +15,8 @@ async fn aws_that_answers(status: u16, content_type: &'static str, body: String)
     Server::start(server::bind(0, "").await.unwrap(), router).unwrap()
 }
 
-/// The AWS at `target`, which also knows a deployed stack there, and whose clock is ahead.
-async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
-    let target = target.to_owned();
-    let answer = move |headers: HeaderMap, body: Bytes| async move {
-        if headers.contains_key("x-amz-target") {
-            let answer = reqwest::Client::new().post(target).headers(headers).body(body).send().await.unwrap();
-            return (answer.status(), answer.headers().clone(), answer.bytes().await.unwrap()).into_response();
-        }
-        let now = i64::try_from(Clock::system().now() + seconds).unwrap();
-        let date = OffsetDateTime::from_unix_timestamp(now).unwrap().format(&Rfc2822).unwrap();
-        ([("Date", date.replace("+0000", "GMT")), ("Content-Type", "text/xml".into())], local_stack()).into_response()
-    };
-    Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap()
-}
-
-/// What AWS would say of the local stack if it had been deployed.
-fn local_stack() -> String {
-    let outputs = [
-        ("TokensTableName", "tokens"),
-        ("DirectoryTableName", "directory"),
-        ("LoginAttemptsTableName", "login-attempts"),
-        ("KeyringSecretArn", "keyring"),
-        ("AppSecretArn", "app"),
-        ("ApiUrl", "http://127.0.0.1:1"),
-    ];
-    let outputs = outputs
-        .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
-    let outputs = outputs.concat();
-    format!(
-        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>b2b-auth</StackName>\
-         <StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\
-         <Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
-    )
-}
-
 fn deployed(endpoint: &str) -> Ended {
     run_deployed(endpoint, &["store", "list"])
-}
-
-fn run_deployed(endpoint: &str, arguments: &[&str]) -> Ended {
-    let mut command = program();
-    command
-        .args(["--stack-name", "b2b-auth", "--aws-endpoint", endpoint])
-        .args(arguments)
-        .env("AWS_REGION", "eu-central-1")
-        .env("AWS_ACCESS_KEY_ID", "a")
-        .env("AWS_SECRET_ACCESS_KEY", "b");
-    run(command, "")
 }
 
 #[tokio::test(flavor = "multi_thread")]

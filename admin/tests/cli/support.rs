@@ -1,11 +1,15 @@
 //! The tool, and a stack that it works on.
 
-use local::demo;
+use axum::{Router, body::Bytes, http::HeaderMap, response::IntoResponse};
+use local::{demo, server, server::Server};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::tables::{
-    directory::{Customer, CustomerLogin},
-    items::{from_item, string},
+use shared::{
+    clock::Clock,
+    tables::{
+        directory::{Customer, CustomerLogin},
+        items::{from_item, string},
+    },
 };
 use std::{
     io::{Read, Write},
@@ -14,6 +18,7 @@ use std::{
     thread::JoinHandle,
 };
 use tests::{TestStack, customer_login, with};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// A password that may be set.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -37,6 +42,53 @@ pub fn command_at(aws_url: &str, api_url: &str, arguments: &[&str]) -> Command {
 /// Runs a command, with this on its standard input.
 pub fn run(command: Command, stdin: &str) -> Ended {
     Running::start(command, stdin).wait()
+}
+
+/// The AWS at `target`, which also knows a deployed stack there, and whose clock is ahead.
+pub async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
+    let target = target.to_owned();
+    let answer = move |headers: HeaderMap, body: Bytes| async move {
+        if headers.contains_key("x-amz-target") {
+            let answer = reqwest::Client::new().post(target).headers(headers).body(body).send().await.unwrap();
+            return (answer.status(), answer.headers().clone(), answer.bytes().await.unwrap()).into_response();
+        }
+        let now = i64::try_from(Clock::system().now() + seconds).unwrap();
+        let date = OffsetDateTime::from_unix_timestamp(now).unwrap().format(&Rfc2822).unwrap();
+        ([("Date", date.replace("+0000", "GMT")), ("Content-Type", "text/xml".into())], local_stack()).into_response()
+    };
+    Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap()
+}
+
+/// What AWS would say of the local stack if it had been deployed.
+fn local_stack() -> String {
+    let outputs = [
+        ("TokensTableName", "tokens"),
+        ("DirectoryTableName", "directory"),
+        ("LoginAttemptsTableName", "login-attempts"),
+        ("KeyringSecretArn", "keyring"),
+        ("AppSecretArn", "app"),
+        ("ApiUrl", "http://127.0.0.1:1"),
+    ];
+    let outputs = outputs
+        .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
+    let outputs = outputs.concat();
+    format!(
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>b2b-auth</StackName>\
+         <StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\
+         <Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    )
+}
+
+/// Runs a command for the stack that [`aws_with_clock_ahead`] knows as a deployed one.
+pub fn run_deployed(endpoint: &str, arguments: &[&str]) -> Ended {
+    let mut command = program();
+    command
+        .args(["--stack-name", "b2b-auth", "--aws-endpoint", endpoint])
+        .args(arguments)
+        .env("AWS_REGION", "eu-central-1")
+        .env("AWS_ACCESS_KEY_ID", "a")
+        .env("AWS_SECRET_ACCESS_KEY", "b");
+    run(command, "")
 }
 
 pub fn in_store<'a>(arguments: &[&'a str]) -> Vec<&'a str> {

@@ -4,4 +4,5 @@ pub mod app;
 pub mod claims;
 pub mod jwt;
 pub mod keyring;
+pub mod rotation;
 pub mod secret_cache;

@@ -10,12 +10,15 @@ pub const RELOAD_AFTER: u64 = 300;
 /// Seconds that must pass between two attempts to read it while a value is at hand.
 const RETRY_AFTER: u64 = 10;
 
+/// Makes a value of a secret's text, and of when that was written, in Unix seconds, where Secrets Manager says so.
+type Parse<T> = dyn Fn(&str, Option<u64>) -> Result<T, &'static str> + Send + Sync;
+
 /// A secret that is read when first needed and again every five minutes. While Secrets Manager is down the last value
 /// stays in use.
 pub struct SecretCache<T> {
     client: Client,
     secret_id: String,
-    parse: fn(&str) -> Result<T, &'static str>,
+    parse: Box<Parse<T>>,
     clock: Clock,
     held: Mutex<Option<Held<T>>>,
 }
@@ -28,8 +31,13 @@ struct Held<T> {
 
 impl<T> SecretCache<T> {
     /// A cache that holds nothing yet. `parse` says what is wrong with a secret that it refuses, without quoting it.
-    pub fn new(client: Client, secret_id: String, parse: fn(&str) -> Result<T, &'static str>, clock: Clock) -> Self {
-        Self { client, secret_id, parse, clock, held: Mutex::new(None) }
+    pub fn new(
+        client: Client,
+        secret_id: String,
+        parse: impl Fn(&str, Option<u64>) -> Result<T, &'static str> + Send + Sync + 'static,
+        clock: Clock,
+    ) -> Self {
+        Self { client, secret_id, parse: Box::new(parse), clock, held: Mutex::new(None) }
     }
 
     /// The secret, at most five minutes old unless Secrets Manager is down.
@@ -74,7 +82,8 @@ impl<T> SecretCache<T> {
     async fn load(&self) -> Result<T, Fault> {
         let answer = self.client.get_secret_value().secret_id(&self.secret_id).send().await;
         let answer = answer.map_err(|error| Fault::of_aws("GetSecretValue", error))?;
+        let written_at = answer.created_date().and_then(|date| u64::try_from(date.secs()).ok());
         // One that is binary is no more of the right form than an empty one.
-        (self.parse)(answer.secret_string().unwrap_or_default()).map_err(Fault::in_words)
+        (self.parse)(answer.secret_string().unwrap_or_default(), written_at).map_err(Fault::in_words)
     }
 }

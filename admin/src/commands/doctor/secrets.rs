@@ -1,10 +1,10 @@
 //! The secrets: whether they are there, and can be used.
 
-use super::finding::Finding;
+use super::{finding::Finding, safety};
 use crate::{commands::key, output::count, tool::Tool};
 use aws_sdk_secretsmanager::{
     error::{ProvideErrorMetadata, SdkError},
-    operation::get_secret_value::GetSecretValueError,
+    operation::{describe_secret::DescribeSecretOutput, get_secret_value::GetSecretValueError},
 };
 use shared::{
     fault::Fault,
@@ -15,24 +15,26 @@ use shared::{
     },
 };
 
+const KEYRING: &str = "secret: keyring";
+const ROTATION: &str = "rotation";
 /// Largest secret, in bytes (Secrets Manager's quota).
 const MAX_SECRET_BYTES: usize = 65_536;
 
 pub async fn keyring(tool: &Tool) -> Vec<Finding> {
-    let check = "secret: keyring";
     let secret_id = &tool.stack.configuration().keyring_secret_id;
     let text = match secret_text(tool, secret_id).await {
         Ok(Some(text)) => text,
         Ok(None) => {
             return vec![Finding::bad(
-                check,
+                KEYRING,
                 "There is no keyring, so no function can sign or verify.",
                 format!(
-                    "If it was deleted less than 30 days ago: aws secretsmanager restore-secret --secret-id {secret_id}. Else deploy a new stack; all tokens are void."
+                    "If it was deleted less than 30 days ago: aws secretsmanager restore-secret --secret-id {secret_id}. Else see \
+                     \"The keyring is gone\" in docs/operating.md."
                 ),
             )];
         }
-        Err(fault) => return vec![Finding::failed(check, &fault.into())],
+        Err(fault) => return vec![Finding::failed(KEYRING, &fault.into())],
     };
     let keys = match KeyringSecret::parse(&text).and_then(|secret| Keyring::new(&secret).map(|_| secret)) {
         Ok(keys) => keys,
@@ -41,42 +43,48 @@ pub async fn keyring(tool: &Tool) -> Vec<Finding> {
                 "Move AWSCURRENT back to the version before: aws secretsmanager describe-secret --secret-id {secret_id} shows the versions, \
                  aws secretsmanager update-secret-version-stage moves the label. Then retire again what was retired since."
             );
-            return vec![Finding::bad(check, format!("It cannot be used: {problem}."), back)];
+            return vec![Finding::bad(KEYRING, format!("It cannot be used: {problem}."), back)];
         }
     };
     let mut findings = usable_keyring(&keys, text.len(), tool.stack.services.clock.now());
     match key::keyring::pending(tool).await {
         Ok(None) => {}
         Ok(Some(version)) => findings.push(Finding::doubtful(
-            "rotation",
+            ROTATION,
             format!("A rotation was begun and not finished: the version {version} has AWSPENDING."),
             "`b2b-auth key rotate` finishes it, or makes a new one.",
         )),
-        Err(failure) => findings.push(Finding::failed("rotation", &failure)),
+        Err(failure) => findings.push(Finding::failed(ROTATION, &failure)),
     }
     if tool.stack.is_deployed() {
-        findings.push(rotation(tool, secret_id).await);
+        findings.push(safety::policy(tool, KEYRING, secret_id).await);
+        match tool.stack.secrets.describe_secret().secret_id(secret_id).send().await {
+            Ok(secret) => {
+                findings.extend(safety::replicas(KEYRING, secret_id, secret.replication_status()));
+                findings.push(rotation(tool, &secret));
+            }
+            Err(error) => findings.push(Finding::failed(ROTATION, &Fault::of_aws("DescribeSecret", error).into())),
+        }
     }
     findings
 }
 
 /// What there is to say of a keyring that can be used.
 fn usable_keyring(keys: &KeyringSecret, bytes: usize, now: u64) -> Vec<Finding> {
-    let check = "secret: keyring";
     let mut findings = vec![Finding::good(
-        check,
+        KEYRING,
         format!("{}; the newest is {}.", count(keys.keys().count() as u64, "key"), keys.current.kid),
     )];
     if keys.keys().all(|key| key.signs_from.is_some_and(|from| from > now)) {
         findings.push(Finding::doubtful(
-            check,
+            KEYRING,
             "No key's time to sign has come, so the oldest signs.",
             "Wait for signsFrom of the newest, or `b2b-auth key rotate`.",
         ));
     }
     if bytes > MAX_SECRET_BYTES * 9 / 10 {
         findings.push(Finding::doubtful(
-            check,
+            KEYRING,
             "It is almost as long as a secret may be, so rotations will soon fail.",
             "Retire old keys with `b2b-auth key retire`.",
         ));
@@ -84,23 +92,18 @@ fn usable_keyring(keys: &KeyringSecret, bytes: usize, now: u64) -> Vec<Finding> 
     findings
 }
 
-async fn rotation(tool: &Tool, secret_id: &str) -> Finding {
-    let check = "rotation";
-    let secret = match tool.stack.secrets.describe_secret().secret_id(secret_id).send().await {
-        Ok(secret) => secret,
-        Err(error) => return Finding::failed(check, &Fault::of_aws("DescribeSecret", error).into()),
-    };
-    let days = tool.stack.rotation_days;
+fn rotation(tool: &Tool, secret: &DescribeSecretOutput) -> Finding {
+    let days = tool.stack.configuration().rotation_days;
     if days == 0 {
         return Finding::doubtful(
-            check,
+            ROTATION,
             "The signing key is not rotated on a schedule (RotationDays is 0).",
             "`b2b-auth key rotate` from time to time, or deploy with RotationDays.",
         );
     }
     if secret.rotation_enabled() != Some(true) {
         return Finding::bad(
-            check,
+            ROTATION,
             format!("RotationDays is {days}, but Secrets Manager has no schedule for the keyring."),
             "Deploy again with `sam deploy`.",
         );
@@ -109,12 +112,12 @@ async fn rotation(tool: &Tool, secret_id: &str) -> Finding {
     let due = secret.next_rotation_date().and_then(|date| u64::try_from(date.secs()).ok());
     if due.is_some_and(|due| due + DAY < now) {
         return Finding::bad(
-            check,
+            ROTATION,
             "The last rotation that was due has not been made.",
             "The log group of rotate-signing-key says why. Then `b2b-auth key rotate`.",
         );
     }
-    Finding::good(check, format!("Every {days} days."))
+    Finding::good(ROTATION, format!("Every {days} days."))
 }
 
 pub async fn app_secret(tool: &Tool) -> Finding {
