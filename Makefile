@@ -42,8 +42,9 @@ build: ## the functions as they are deployed
 bench: build ## cold and warm times of the functions, and what calls cost in large stores (on Linux)
 	cargo bench -p tests
 
-validate: ## the template, as the SAM CLI, cfn-lint and checkov see it
+validate: ## the templates, as the SAM CLI, cfn-lint and checkov see them, and the workflows, as zizmor does
 	.ci/template
+	.ci/workflows
 
 e2e: ## build, deploy to a local AWS and call what was deployed; ARGS="-k operating" for some of it
 	e2e/run $(ARGS)
