@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 
 import boto3
 import pytest
@@ -89,9 +90,12 @@ class Aws:
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
-    def deploy(self, name, **parameters):
-        overrides = [f"{key}={value}" for key, value in {**PARAMETERS, **parameters}.items()]
-        arguments = ["--stack-name", name, "--region", "us-east-1", "--no-progressbar"]
+    def deploy(self, name, template=ROOT / ".aws-sam/build/template.yaml", **parameters):
+        # The SAM CLI takes nothing for an empty value but two quotation marks.
+        given = {key: '""' if value == "" else value for key, value in {**PARAMETERS, **parameters}.items()}
+        overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
+        arguments = ["--config-file", ROOT / "samconfig.toml", "--template-file", template]
+        arguments += ["--stack-name", name, "--region", "us-east-1", "--no-progressbar"]
         self.sam("deploy", *arguments, "--parameter-overrides", *overrides)
         return Stack(self, name)
 
@@ -125,6 +129,18 @@ class Stack:
 
     def list(self, token):
         return self.call("GET", "/backend/tokens", authToken=token)
+
+    def live(self, function):
+        """The version that callers reach."""
+        name = f"{self.name}-{function}"
+        return self.aws.client("lambda").get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+
+    def renew(self, function):
+        """Gives callers a new version, whose instances are cold."""
+        client, name = self.aws.client("lambda"), f"{self.name}-{function}"
+        client.update_function_configuration(FunctionName=name, Description=str(uuid.uuid4()))
+        version = client.publish_version(FunctionName=name)["Version"]
+        client.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import pathlib
 import queue
 import re
 import subprocess
+import time
 import uuid
 import zipfile
 
@@ -13,6 +14,7 @@ import pytest
 from conftest import FUNCTIONS, ROOT, cargo_test
 
 STORE, EMAIL, PASSWORD = "e2e", "admin@example.com", "a password of the end-to-end test"
+CREATE = {"storeHash": STORE, "email": EMAIL, "password": PASSWORD, "name": "e2e"}
 # Amazon Linux 2023's; a newer one is missing there.
 GLIBC = (2, 34)
 
@@ -32,8 +34,7 @@ def token(stack, programs):
 
 
 def create_token(stack):
-    body = {"storeHash": STORE, "email": EMAIL, "password": PASSWORD, "name": "e2e"}
-    status, answer = stack.call("POST", "/auth/backend", body)
+    status, answer = stack.call("POST", "/auth/backend", CREATE)
     assert status == 200, answer
     return answer["data"][0]["token"]
 
@@ -77,30 +78,76 @@ def test_exchange_says_that_the_app_is_not_set(stack, token):
     assert answer["detail"].endswith("the app's client id and secret are not set.")
 
 
-def test_rotation_keeps_every_token_good(stack, token):
-    """In what the secret holds: the local AWS keeps no function warm."""
+def rotate(stack, token):
+    """Gives the id of a new key, which signs for those who read the keyring from now on."""
     secrets, secret = stack.aws.client("secretsmanager"), stack.outputs["KeyringSecretArn"]
+    version = str(uuid.uuid4())
+    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"]:
+        # As Secrets Manager does, whose part the local AWS does not play.
+        event = {"SecretId": secret, "ClientRequestToken": version, "Step": step}
+        invoked = stack.aws.client("lambda").invoke(
+            FunctionName=f"{stack.name}-rotate-signing-key", Payload=json.dumps(event)
+        )
+        assert "FunctionError" not in invoked, invoked["Payload"].read()
+        assert stack.list(token)[0] == 200, step
+    keyring = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
+    assert keyring["kid"] == version
+    # The new key signs after ten minutes, which this test does not wait for.
+    del keyring["signsFrom"]
+    secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(keyring))
+    return version
+
+
+def test_rotation_keeps_every_token_good(stack, token):
     tokens = [token]
     for _ in range(2):
-        version = str(uuid.uuid4())
-        for step in ["createSecret", "setSecret", "testSecret", "finishSecret"]:
-            # As Secrets Manager does, whose part the local AWS does not play.
-            event = {"SecretId": secret, "ClientRequestToken": version, "Step": step}
-            invoked = stack.aws.client("lambda").invoke(
-                FunctionName=f"{stack.name}-rotate-signing-key", Payload=json.dumps(event)
-            )
-            assert "FunctionError" not in invoked, invoked["Payload"].read()
-            assert stack.list(token)[0] == 200, step
-        keyring = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
-        assert keyring["kid"] == version
-        # The new key signs after ten minutes, which this test does not wait for.
-        del keyring["signsFrom"]
-        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(keyring))
+        key = rotate(stack, token)
+        for function in ["create-backend-token", "list-backend-tokens"]:
+            stack.renew(function)
         tokens.append(create_token(stack))
-        assert kid(tokens[-1]) == version
+        assert kid(tokens[-1]) == key
     for signed_with_any_key in tokens:
         status, answer = stack.list(signed_with_any_key)
         assert (status, [entry["token"] for entry in answer["data"]]) == (200, tokens)
+
+
+def test_versions_side_by_side_know_each_others_tokens(stack, token):
+    """As in a gradual deployment: instances of the earlier version run on with the keyring that they have."""
+
+    def invoke(function, version, headers, body=None):
+        event = json.loads((ROOT / "events" / f"{function}.json").read_text())
+        event |= {"headers": headers, "multiValueHeaders": {}, "body": body and json.dumps(body)}
+        invoked = stack.aws.client("lambda").invoke(
+            FunctionName=f"{stack.name}-{function}", Qualifier=version, Payload=json.dumps(event)
+        )
+        answer = json.loads(invoked["Payload"].read())
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def create(version):
+        status, answer = invoke("create-backend-token", version, {"Content-Type": "application/json"}, CREATE)
+        assert status == 200, answer
+        return answer["data"][0]["token"]
+
+    functions = ["create-backend-token", "list-backend-tokens"]
+    earlier = {function: stack.live(function) for function in functions}
+    # From now on the earlier version is warm.
+    earlier_key = kid(create(earlier["create-backend-token"]))
+    assert invoke("list-backend-tokens", earlier["list-backend-tokens"], {"authToken": token})[0] == 200
+    key = rotate(stack, token)
+    for function in functions:
+        stack.renew(function)
+    later = {function: stack.live(function) for function in functions}
+    tokens = [create(versions["create-backend-token"]) for versions in [earlier, later]]
+    assert [kid(token) for token in tokens] == [earlier_key, key]
+    for version in [earlier["list-backend-tokens"], later["list-backend-tokens"]]:
+        for signed in tokens:
+            for _ in range(12):
+                status, answer = invoke("list-backend-tokens", version, {"authToken": signed})
+                if status == 200:
+                    break
+                # A key that it lacks it looks for every ten seconds at most.
+                time.sleep(1)
+            assert status == 200, answer
 
 
 def test_rotation_steps_against_this_secrets_manager(aws):

@@ -19,6 +19,7 @@ PARAMETERS = {
     "Environment": "prod",
     # The local AWS makes none.
     "OidcProvider": "present",
+    "KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k",
     "HostedZoneId": "Z1",
     "DomainName": "b2b.example.com",
 }
@@ -42,9 +43,9 @@ KINDS = {
 }
 # What CloudFormation's handlers of these ask for and no property of the template leads to.
 NOT_USED = [
-    # Networks, keys, files and streams of one's own; and what else than an API a web ACL can stand before.
+    # Networks, files and streams of one's own, names of keys; and what else than an API a web ACL can stand before.
     "amplify:*", "apprunner:*", "appsync:*", "bedrock-agentcore:*", "cognito-idp:*", "ec2:*", "elasticfilesystem:*",
-    "elasticloadbalancing:*", "firehose:*", "kinesis:*", "kms:*", "payments:*", "s3files:*", "iam:CreateServiceLinkedRole",
+    "elasticloadbalancing:*", "firehose:*", "kinesis:*", "kms:ListAliases", "payments:*", "s3files:*", "iam:CreateServiceLinkedRole",
     # Imports, replicas, streams and policies of tables.
     "dynamodb:*Item", "dynamodb:*Replica", "dynamodb:*Import*", "dynamodb:Query", "dynamodb:Scan", "dynamodb:PutResourcePolicy",
     "dynamodb:DeleteResourcePolicy", "dynamodb:*ableKinesisStreamingDestination", "dynamodb:UpdateKinesisStreamingDestination",
@@ -56,8 +57,8 @@ NOT_USED = [
     "lambda:PutFunctionRecursionConfig", "lambda:PutFunctionScalingConfig", "lambda:PutRuntimeManagementConfig",
     "lambda:[DP]*ProvisionedConcurrencyConfig",
     "logs:*BearerTokenAuthentication", "logs:*LogDelivery", "logs:[DP]*DataProtectionPolicy", "logs:[DP]*IndexPolicy",
-    "logs:[DP]*tResourcePolicy", "logs:DeleteResourcePolicy", "logs:*ssociateKmsKey", "logs:PutLogGroupDeletionProtection",
-    "s3:GetObjectVersion", "s3:REST.*", "secretsmanager:*Regions*", "sns:PutDataProtectionPolicy", "wafv2:*PermissionPolicy",
+    "logs:[DP]*tResourcePolicy", "logs:DeleteResourcePolicy", "logs:PutLogGroupDeletionProtection",
+    "s3:GetObjectVersion", "s3:REST.*", "sns:PutDataProtectionPolicy", "wafv2:*PermissionPolicy",
     # What would take away data, or a guard.
     "dynamodb:DeleteTable", "secretsmanager:DeleteSecret", "secretsmanager:DeleteResourcePolicy",
     "iam:DeleteRolePermissionsBoundary",
@@ -207,7 +208,7 @@ def test_the_doctor_does_with_the_deploy_role_what_it_must(doctor, aws, stack, p
     statements = (roles if doctor == "read-only" else roles_with_round).deploy
     # Unlike AWS, the local AWS names secrets after the stack too. To ask who one is needs no permission.
     done = {
-        (action, name.removeprefix(f"{stack.name}-") if "Secret" in action else name)
+        (action, name.removeprefix(f"{stack.name}-") if "Secret-" in name else name)
         for action, name in witness.seen if action != "GetCallerIdentity"
     }
     allowed = {(action.partition(":")[2], re.split("[:/]", resource)[-1]) for action, resource, _ in statements}

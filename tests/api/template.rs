@@ -300,6 +300,12 @@ fn the_template_takes_just_the_origins_that_the_functions_take() {
 }
 
 #[test]
+fn with_a_domain_the_address_of_awss_is_closed() {
+    let api = &template()["Resources"]["Api"]["Properties"]["DisableExecuteApiEndpoint"];
+    assert_eq!((text(&api[0]), api[1].as_bool(), api[2].as_bool()), ("HasDomain", Some(true), Some(false)));
+}
+
+#[test]
 fn what_a_mistake_could_destroy_is_kept() {
     let template = template();
     let mut kept = 0;

@@ -81,8 +81,12 @@ impl Deployed {
             ("FAKETIME_NO_CACHE".into(), "1".into()),
             ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
         ]);
-        let update = reqwest::Client::new().put(&url).json(&json!({"Environment": environment}));
-        update.send().await.unwrap().error_for_status().unwrap();
+        let alias = format!("{}/2015-03-31/functions/{function_name}/aliases/live", self.aws_url);
+        for (url, update) in
+            [(url, json!({"Environment": environment})), (alias, json!({"FunctionVersion": "$LATEST"}))]
+        {
+            reqwest::Client::new().put(url).json(&update).send().await.unwrap().error_for_status().unwrap();
+        }
     }
 }
 

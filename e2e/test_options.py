@@ -1,0 +1,234 @@
+"""One stack through its life: the template released last, today's with all by default, all that can be turned on, and back."""
+
+import datetime
+import json
+import pathlib
+import re
+import subprocess
+import time
+
+import pytest
+from conftest import FUNCTIONS, ROOT
+
+# Of the template before callers reached functions by an alias.
+RELEASED = "6c83530"
+STORE, EMAIL, PASSWORD = "options", "admin@example.com", "a password of the options' test"
+DOMAIN = "b2b.example.com"
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    """Made by one version after the other; all stay good."""
+    return []
+
+
+def create_token(stack, tokens):
+    body = {"storeHash": STORE, "email": EMAIL, "password": PASSWORD, "name": "options"}
+    status, answer = stack.call("POST", "/auth/backend", body)
+    assert status == 200, answer
+    tokens.append(answer["data"][0]["token"])
+
+
+def check_tokens(stack, tokens):
+    for token in tokens:
+        status, answer = stack.list(token)
+        assert (status, [entry["token"] for entry in answer["data"]]) == (200, tokens)
+
+
+@pytest.fixture(scope="module")
+def released(aws, built, programs, tokens):
+    """Deployed from the template released last, with today's functions in it."""
+    shown = subprocess.run(["git", "show", f"{RELEASED}:template.yaml"], cwd=ROOT, capture_output=True, text=True)
+    if shown.returncode != 0:
+        pytest.skip("the checkout has no history")
+    # What today's functions need and that template does not give.
+    text = shown.stdout.replace("        MAX_TOKENS_PER_STORE:", "        ROTATION_DAYS: '0'\n        MAX_TOKENS_PER_STORE:")
+    text = re.sub(r"CodeUri: functions/(\S+)", lambda found: f"CodeUri: {found[1].title().replace('-', '')}", text)
+    template = built / "released.yaml"
+    template.write_text(text)
+    stack = aws.deploy("options", template, DatabaseThrottlesThreshold=None)
+    for arguments in [
+        ["store", "add", STORE],
+        ["user", "add", EMAIL, "--store", STORE, "--role", "administrator", "--password-stdin"],
+    ]:
+        subprocess.run(
+            [programs / "b2b-auth", "--stack-name", stack.name, "--api-url", stack.api_url, *arguments],
+            env=stack.aws.environment, input=PASSWORD, text=True, check=True,
+        )
+    create_token(stack, tokens)
+    return stack
+
+
+@pytest.fixture(scope="module")
+def updated(aws, released, tokens):
+    check_tokens(released, tokens)
+    return aws.deploy(released.name)
+
+
+def test_an_update_from_the_last_release_keeps_tokens_and_data(released, updated, tokens):
+    # Where routes change, the local AWS, unlike AWS, makes the API anew.
+    kept = {name: value for name, value in released.outputs.items() if name not in ["ApiUrl", "RestApiId"]}
+    assert kept.items() <= updated.outputs.items()
+    check_tokens(updated, tokens)
+    create_token(updated, tokens)
+    check_tokens(updated, tokens)
+    assert {updated.live(function) for function in FUNCTIONS} == {"1"}
+
+
+def test_by_default_no_option_is_there(updated):
+    assert kinds(updated).isdisjoint({
+        "AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping", "AWS::Route53::RecordSet", "AWS::SNS::Topic",
+        "AWS::WAFv2::WebACL", "AWS::CodeDeploy::Application",
+    })
+    lambda_ = updated.aws.client("lambda")
+    assert lambda_.get_function_configuration(FunctionName=f"{updated.name}-login-customer")["TracingConfig"] == {"Mode": "PassThrough"}
+    assert [statement["Action"] for statement in guard(updated)] == ["secretsmanager:DeleteSecret"]
+    assert "Condition" not in guard(updated)[0]
+    for group in ["/aws/lambda/options", "/aws/apigateway/options"]:
+        (found,) = updated.aws.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+        assert "kmsKeyId" not in found
+
+
+def kinds(stack):
+    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=stack.name)["StackResources"]
+    return {resource["ResourceType"] for resource in resources}
+
+
+def guard(stack):
+    policy = stack.aws.client("secretsmanager").get_resource_policy(SecretId=stack.outputs["KeyringSecretArn"])
+    return json.loads(policy["ResourcePolicy"])["Statement"]
+
+
+@pytest.fixture(scope="module")
+def before_options(updated):
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    time.sleep(1)
+    return moment
+
+
+@pytest.fixture(scope="module")
+def with_options(aws, updated, before_options):
+    zone = aws.client("route53").create_hosted_zone(Name="example.com", CallerReference="options")["HostedZone"]["Id"]
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    certificate = aws.client("acm").request_certificate(DomainName=DOMAIN)["CertificateArn"]
+    return aws.deploy(
+        updated.name,
+        DomainName=DOMAIN, CertificateArn=certificate, HostedZoneId=zone.rpartition("/")[2],
+        KeyringOperatorArns="arn:aws:iam::000000000000:role/operator,arn:aws:iam::000000000000:role/deployer",
+        BreakGlassRoleArn="arn:aws:iam::000000000000:role/break-glass", KeyringReplicaRegion="eu-west-1", KmsKeyArn=key,
+        PermissionsBoundaryArn="arn:aws:iam::aws:policy/PowerUserAccess", Tracing="Active", AlarmEmail="night@example.com",
+        StorefrontAccess="public",
+    )
+
+
+def test_a_deployment_with_all_options_keeps_tokens_and_data(with_options, tokens):
+    # The address of AWS's is open here all the same.
+    check_tokens(with_options, tokens)
+    create_token(with_options, tokens)
+
+
+def test_callers_reach_the_api_by_its_domain(with_options, tokens):
+    assert with_options.outputs["ApiUrl"] == f"https://{DOMAIN}/api/io"
+    domain = with_options.aws.client("apigateway").get_domain_name(domainName=DOMAIN)
+    assert (domain["securityPolicy"], domain["endpointConfiguration"]["types"]) == ("TLS_1_2", ["REGIONAL"])
+    assert domain["regionalDomainName"] == with_options.outputs["DomainTarget"]
+    address, with_options.api_host = with_options.api_host, DOMAIN
+    try:
+        check_tokens(with_options, tokens)
+        assert with_options.call("GET", "/backend/tokens", prefix="/v3/io", authToken=tokens[0])[0] == 200
+    finally:
+        with_options.api_host = address
+    (zone,) = with_options.aws.client("route53").list_hosted_zones()["HostedZones"]
+    records = with_options.aws.client("route53").list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]
+    (record,) = [record for record in records if record["Name"] == f"{DOMAIN}."]
+    assert (record["Type"], record["AliasTarget"]["DNSName"].rstrip(".")) == ("A", domain["regionalDomainName"])
+
+
+def test_a_domain_needs_a_certificate(aws, built):
+    with pytest.raises(AssertionError, match="DomainName needs a CertificateArn"):
+        aws.deploy("no-certificate", DomainName=DOMAIN)
+
+
+def test_every_alarm_is_told_to_the_address(with_options):
+    alarms = with_options.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    alarms = [alarm for alarm in alarms if alarm["AlarmName"].startswith("options-")]
+    (topic,) = {topic for alarm in alarms for topic in alarm["AlarmActions"] + alarm["OKActions"]}
+    assert len(alarms) == 11
+    (subscription,) = with_options.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "night@example.com")
+    # Each metric of ours that an alarm looks at is filled by a filter of a log group that is there.
+    filters = with_options.aws.client("logs").describe_metric_filters()["metricFilters"]
+    filters = [found for found in filters if found["metricTransformations"][0]["metricNamespace"] == "options"]
+    counted = {found["metricTransformations"][0]["metricName"] for found in filters}
+    assert counted == {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == "options"}
+    assert {found["logGroupName"] for found in filters} == {"/aws/lambda/options", "/aws/apigateway/options"}
+
+
+def test_the_dashboard_shows_what_is_there(with_options):
+    assert with_options.outputs["DashboardUrl"].endswith("#dashboards/dashboard/options")
+    dashboard = with_options.aws.client("cloudwatch").get_dashboard(DashboardName="options")["DashboardBody"]
+    widgets = json.loads(dashboard)["widgets"]
+    assert "${" not in dashboard
+    alarms = with_options.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    there = {alarm["AlarmArn"] for alarm in alarms if alarm["AlarmName"].startswith("options-")}
+    assert set(widgets[0]["properties"]["alarms"]) == there
+    for function in FUNCTIONS:
+        assert f'"options-{function}"' in dashboard
+
+
+def test_the_options_of_companies_reach_what_they_are_for(with_options):
+    """But for the roles' boundary, which the local AWS does not know."""
+    aws, outputs = with_options.aws, with_options.outputs
+    (key,) = [key["KeyArn"] for key in aws.client("kms").list_keys()["Keys"]]
+    for table in ["TokensTableName", "DirectoryTableName", "LoginAttemptsTableName"]:
+        described = aws.client("dynamodb").describe_table(TableName=outputs[table])["Table"]
+        assert described["SSEDescription"]["KMSMasterKeyArn"] == key
+    for secret in ["KeyringSecretArn", "AppSecretArn"]:
+        assert aws.client("secretsmanager").describe_secret(SecretId=outputs[secret])["KmsKeyId"] == key
+    for group in ["/aws/lambda/options", "/aws/apigateway/options"]:
+        (found,) = aws.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+        assert found["kmsKeyId"] == key
+    traced = aws.client("lambda").get_function_configuration(FunctionName="options-login-customer")
+    assert traced["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_the_keyring_is_guarded_and_copied(with_options, programs):
+    deletes, changes = guard(with_options)
+    break_glass = "arn:aws:iam::000000000000:role/break-glass"
+    assert deletes["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": break_glass}}
+    rotation, *named = changes["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert rotation.startswith("arn:aws:iam::000000000000:role/options-RotateSigningKeyRole")
+    assert named == [f"arn:aws:iam::000000000000:role/{name}" for name in ["operator", "deployer", "break-glass"]]
+    secret = with_options.aws.client("secretsmanager").describe_secret(SecretId=with_options.outputs["KeyringSecretArn"])
+    assert [replica["Region"] for replica in secret["ReplicationStatus"]] == ["eu-west-1"]
+    ended = subprocess.run(
+        [programs / "b2b-auth", "--stack-name", "options", "--api-url", with_options.api_url, "doctor", "--read-only"],
+        env=with_options.aws.environment, capture_output=True, text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "break-glass" in ended.stdout and "eu-west-1" in ended.stdout
+
+
+def test_callers_go_back_to_the_earlier_versions_by_the_command_of_the_document(with_options, before_options, tokens):
+    live = {function: with_options.live(function) for function in FUNCTIONS}
+    assert "1" not in live.values()
+    public = ("GET", "/auth/storefront?jwtToken=x")
+    assert with_options.call(*public)[0] == 503
+    page = (ROOT / "docs" / "deploying.md").read_text().split("### Rolling back\n")[1]
+    command = page.split("```sh\n")[1].split("```")[0].replace("b2b-auth", with_options.name)
+    command = re.sub("SINCE=.*", f"SINCE={before_options:%Y-%m-%dT%H:%M:%S}", command)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command], env=with_options.aws.environment, check=True)
+    assert {with_options.live(function) for function in FUNCTIONS} == {"1"}
+    # With the settings of then.
+    assert with_options.call(*public)[0] == 401
+    check_tokens(with_options, tokens)
+
+
+def test_without_the_options_all_is_as_before(aws, with_options, tokens):
+    stack = aws.deploy(
+        with_options.name, DomainName="", CertificateArn="", HostedZoneId="", KeyringOperatorArns="", BreakGlassRoleArn="",
+        PermissionsBoundaryArn="", Tracing="PassThrough", AlarmEmail="", Dashboard="false", StorefrontAccess="authToken",
+    )
+    assert "AWS::ApiGateway::DomainName" not in kinds(stack) and "AWS::CloudWatch::Dashboard" not in kinds(stack)
+    assert [statement["Action"] for statement in guard(stack)] == ["secretsmanager:DeleteSecret"]
+    check_tokens(stack, tokens)
