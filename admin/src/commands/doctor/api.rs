@@ -76,13 +76,13 @@ pub fn wrong_answer(tool: &Tool, check: &str, called: &str, expected: u16, answe
     let function = called.split(',').next().unwrap_or_default();
     let said = answer.body["detail"].as_str().or(answer.body["message"].as_str()).unwrap_or("nothing of this API's");
     let says = format!("{called}: {} instead of {expected}; it said: {said}", answer.status);
-    let log_group = format!("/aws/lambda/{}-{function}", tool.stack.name.split(' ').next().unwrap_or_default());
+    let log_group = format!("/aws/lambda/{}", tool.stack.name.split(' ').next().unwrap_or_default());
     let mend = match answer.status {
         500 => format!(
-            "The log group {log_group} has the cause; look for \"level\":\"ERROR\". Mostly a permission, table or secret is \
-             missing: deploy again with `sam deploy`."
+            "The log group {log_group} has the cause; look for \"level\":\"ERROR\" of {function}. Mostly a permission, table or \
+             secret is missing: deploy again with `sam deploy`."
         ),
-        502 | 504 => format!("The function did not start or end. The log group {log_group} says why."),
+        502 | 504 => format!("The function {function} did not start or end. The log group {log_group} says why."),
         503 => {
             format!("DynamoDB or Secrets Manager did not answer the function. The log group {log_group} has the cause.")
         }

@@ -114,7 +114,7 @@ fn rotation(tool: &Tool, secret: &DescribeSecretOutput) -> Finding {
         return Finding::bad(
             ROTATION,
             "The last rotation that was due has not been made.",
-            "The log group of rotate-signing-key says why. Then `b2b-auth key rotate`.",
+            "The functions' log says why, in the lines of rotate-signing-key. Then `b2b-auth key rotate`.",
         );
     }
     Finding::good(ROTATION, format!("Every {days} days."))
