@@ -192,15 +192,17 @@ def test_pages_of_allowed_origins_may_call(aws, built):
 
 
 def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
-    """The tests of `cargo test`, in several stacks side by side: the local AWS takes half a second for each call, and waits."""
+    """The tests of `cargo test`, in several stacks side by side."""
     library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
         pytest.skip("libfaketime is not there")
     modules = ("auth::", "backend::", "every_endpoint::", "api_accounts::", "published_page::", "readme::")
     # Left out: the gateway's own answers, which the local AWS does not render; headers sent twice and bodies that are not
-    # UTF-8, which it does not pass on as API Gateway does; faults and what a page reads, which need a proxy before AWS.
+    # UTF-8, which it does not pass on as API Gateway does; faults and what a page reads, which need a proxy before AWS; equal
+    # times, parallel guesses and hundreds of calls, for which it is too slow.
     skips = [
         "what_is_no_endpoint", "stand_twice", "bodies_that_cannot_be_read", "until_the_app", "an_app_secret",
+        "same_time", "parallel", "any_depth", "any_json_type",
     ]
     listed = cargo_test(["--test", "api", "--", "--list"], aws)
     names = [name for name in re.findall(r"^(\S+): test$", listed, re.MULTILINE) if name.startswith(modules)]
