@@ -209,18 +209,32 @@ def test_the_keyring_is_guarded_and_copied(with_options, programs):
     assert "break-glass" in ended.stdout and "eu-west-1" in ended.stdout
 
 
-def test_callers_go_back_to_the_earlier_versions_by_the_command_of_the_document(with_options, before_options, tokens):
+def test_callers_go_back_and_forth_by_the_commands_of_the_document(with_options, before_options, tokens):
+    page = (ROOT / "docs" / "deploying.md").read_text().split("### Rolling back\n")[1].split("### Deleting\n")[0]
+    blocks = [block.split("```")[0].replace("b2b-auth", with_options.name) for block in page.split("```sh\n")[1:]]
+    back, forth, clean_up = [re.sub("SINCE=.*", f"SINCE={before_options:%Y-%m-%dT%H:%M:%S}", block) for block in blocks]
+
+    def run(block):
+        subprocess.run(["bash", "-euo", "pipefail", "-c", block], env=with_options.aws.environment, check=True)
+
+    public = ("GET", "/auth/storefront?jwtToken=x")
     live = {function: with_options.live(function) for function in FUNCTIONS}
     assert "1" not in live.values()
-    public = ("GET", "/auth/storefront?jwtToken=x")
     assert with_options.call(*public)[0] == 503
-    page = (ROOT / "docs" / "deploying.md").read_text().split("### Rolling back\n")[1]
-    command = page.split("```sh\n")[1].split("```")[0].replace("b2b-auth", with_options.name)
-    command = re.sub("SINCE=.*", f"SINCE={before_options:%Y-%m-%dT%H:%M:%S}", command)
-    subprocess.run(["bash", "-euo", "pipefail", "-c", command], env=with_options.aws.environment, check=True)
+    run(back)
     assert {with_options.live(function) for function in FUNCTIONS} == {"1"}
     # With the settings of then.
     assert with_options.call(*public)[0] == 401
+    check_tokens(with_options, tokens)
+    run(forth)
+    assert {function: with_options.live(function) for function in FUNCTIONS} == live
+
+    client, function = with_options.aws.client("lambda"), "options-list-backend-tokens"
+    client.update_function_configuration(FunctionName=function, Description="of a deployment that failed")
+    left_over = client.publish_version(FunctionName=function)["Version"]
+    run(clean_up)
+    versions = {version["Version"] for version in client.list_versions_by_function(FunctionName=function)["Versions"]}
+    assert versions == {"$LATEST", "1", live["list-backend-tokens"]} and left_over not in versions
     check_tokens(with_options, tokens)
 
 

@@ -302,7 +302,7 @@ fn the_template_takes_just_the_origins_that_the_functions_take() {
 #[test]
 fn with_a_domain_the_address_of_awss_is_closed() {
     let api = &template()["Resources"]["Api"]["Properties"]["DisableExecuteApiEndpoint"];
-    assert_eq!((text(&api[0]), api[1].as_bool(), api[2].as_bool()), ("HasDomain", Some(true), Some(false)));
+    assert_eq!((text(&api[0]), api[1].as_bool(), api[2].as_bool()), ("ClosesAwsAddress", Some(true), Some(false)));
 }
 
 #[test]
@@ -311,7 +311,8 @@ fn what_a_mistake_could_destroy_is_kept() {
     let mut kept = 0;
     for (name, resource) in entries(&template["Resources"]) {
         let kind = text(&resource["Type"]);
-        if ["AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"].contains(&kind) {
+        if ["AWS::DynamoDB::Table", "AWS::SecretsManager::ResourcePolicy", "AWS::SecretsManager::Secret"].contains(&kind)
+        {
             for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
                 assert_eq!(resource[policy].as_str(), Some("Retain"), "{name}");
             }
@@ -324,7 +325,7 @@ fn what_a_mistake_could_destroy_is_kept() {
             assert_eq!(recovery.as_bool(), Some(true), "{name}");
         }
     }
-    assert_eq!(kept, 5);
+    assert_eq!(kept, 6);
 }
 
 /// Names of parameters where a value is nothing else.
