@@ -3,6 +3,7 @@
 use crate::template::{entries, function_names, template, text};
 use local::demo;
 use serde_json::{Value, json};
+use shared::keys::rotation;
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
     Fate, LOG, NOW, PASSWORD, Service, Setup, TestStack, admin_login, behind_proxy, buyer_login, current_customer,
@@ -12,7 +13,7 @@ use yaml_rust2::Yaml;
 
 /// A condition of a filter pattern on the members of a JSON line.
 ///
-/// Source: CloudWatch Logs user guide, "Filter pattern syntax for metric filters"; what the template uses of it.
+/// Source: `CloudWatch` Logs user guide, "Filter pattern syntax for metric filters"; what the template uses of it.
 enum Pattern<'a> {
     Any(Vec<Pattern<'a>>),
     All(Vec<Pattern<'a>>),
@@ -144,10 +145,11 @@ async fn each_line_of_a_request_is_counted_as_what_it_is() {
     for fault in [Fate::CutOff, Fate::error("ThrottlingException"), Fate::internal_error()] {
         proxy.fault_of(Service::DynamoDb, fault);
         answers.push((stack.list(&stack.demo_token, "").await, 503, vec!["DatabaseErrors", "Faults"]));
-        answers.push((stack.delete(&json!({"id": 1})).token(&stack.demo_token).send().await, 503, vec![
-            "DatabaseErrors",
-            "Faults",
-        ]));
+        answers.push((
+            stack.delete(&json!({"id": 1})).token(&stack.demo_token).send().await,
+            503,
+            vec!["DatabaseErrors", "Faults"],
+        ));
     }
     proxy.forward_all();
     proxy.set_app_secret(r#"{"clientId":"","clientSecret":""}"#);
@@ -184,10 +186,11 @@ fn lambdas_own_lines_are_counted_where_a_function_failed() {
         ("platform.report", "timeout", &["FunctionErrors"]),
         ("platform.runtimeDone", "timeout", &[]),
     ] {
-        let line = json!({"time": "2026-11-25T00:00:00.000Z", "type": kind, "record": {"requestId": "r", "status": status}});
+        let line =
+            json!({"time": "2026-11-25T00:00:00.000Z", "type": kind, "record": {"requestId": "r", "status": status}});
         assert_eq!(counting(&template, "FunctionLogGroup", &line), counted, "{line}");
     }
-    let overdue = json!({"level": "ERROR", "message": "the signing key is overdue for rotation", "days": 93});
+    let overdue = json!({"level": "ERROR", "message": rotation::OVERDUE, "days": 93});
     assert_eq!(counting(&template, "FunctionLogGroup", &overdue), ["OverdueRotations"]);
 }
 
@@ -221,7 +224,8 @@ fn the_gateways_lines_are_counted_where_it_answered_by_itself() {
 
 /// The fragments by which the sections of a Markdown page are linked to.
 fn fragments(page: &str) -> BTreeSet<String> {
-    let headings = page.lines().filter_map(|line| line.strip_prefix("##")).map(|line| line.trim_start_matches('#').trim());
+    let headings =
+        page.lines().filter_map(|line| line.strip_prefix("##")).map(|line| line.trim_start_matches('#').trim());
     let kept = |character: &char| character.is_alphanumeric() || [' ', '-'].contains(character);
     headings.map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
 }

@@ -311,7 +311,8 @@ fn what_a_mistake_could_destroy_is_kept() {
     let mut kept = 0;
     for (name, resource) in entries(&template["Resources"]) {
         let kind = text(&resource["Type"]);
-        if ["AWS::DynamoDB::Table", "AWS::SecretsManager::ResourcePolicy", "AWS::SecretsManager::Secret"].contains(&kind)
+        if ["AWS::DynamoDB::Table", "AWS::SecretsManager::ResourcePolicy", "AWS::SecretsManager::Secret"]
+            .contains(&kind)
         {
             for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
                 assert_eq!(resource[policy].as_str(), Some("Retain"), "{name}");
