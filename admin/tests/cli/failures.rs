@@ -1,19 +1,8 @@
 //! What stands between an operator and the stack, and other things that concern every command.
 
-use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, program, run, run_deployed};
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse};
-use local::{demo, server, server::Server};
+use crate::support::{Ended, OperatedStack, aws_that_answers, aws_with_clock_ahead, program, run, run_deployed};
+use local::demo;
 use shared::clock::Clock;
-
-/// An AWS that answers everything with this.
-async fn aws_that_answers(status: u16, content_type: &'static str, body: String) -> Server {
-    let answer = move |State(()): State<()>| {
-        let body = body.clone();
-        async move { (StatusCode::from_u16(status).unwrap(), [("Content-Type", content_type)], body).into_response() }
-    };
-    let router = Router::new().fallback(answer).with_state(());
-    Server::start(server::bind(0, "").await.unwrap(), router).unwrap()
-}
 
 fn deployed(endpoint: &str) -> Ended {
     run_deployed(endpoint, &["store", "list"])
