@@ -45,6 +45,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         (Command::Doctor(_), Err(failure)) => return commands::doctor::cannot_open(&output, failure),
         (_, stack) => Tool { stack: stack?, output },
     };
+    if let Command::Doctor(_) = arguments.command {
+        arguments.target.api_is_known()?;
+    }
     match arguments.command {
         Command::Store(command) => commands::store::run(&tool, command).await,
         Command::User(command) => commands::user::run(&tool, command).await,

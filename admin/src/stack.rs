@@ -98,6 +98,23 @@ impl TargetArguments {
             None => Ok(None),
         }
     }
+
+    /// That it is known where the API of the stack is, and not only where it is by default: there may be that of another.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] if it is not.
+    pub fn api_is_known(&self) -> Result<(), Failure> {
+        match &self.aws_endpoint {
+            Some(endpoint) if self.stack_name.is_none() && self.api_url.is_none() => Err(Failure::new(
+                Kind::Invalid,
+                format!(
+                    "Where is the API of the stack at {endpoint}? Add --api-url with the address that `cargo run` printed, such as \
+                     {LOCAL_API}."
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A stack, and the clients that reach it.

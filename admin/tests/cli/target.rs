@@ -156,3 +156,13 @@ async fn an_address_or_a_region_that_is_none_is_a_mistake() {
         run(with_profiles(&folder, &["--region", region]), "").fails(2, &format!("{region} is no AWS region"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_calls_no_api_that_it_only_guesses() {
+    let stack = OperatedStack::start().await;
+    for local in [[].as_slice(), &["--local"]] {
+        let mut command = program();
+        command.args(["--aws-endpoint", stack.aws_url(), "doctor"]).args(local);
+        run(command, "").fails(2, "--api-url");
+    }
+}
