@@ -1,9 +1,10 @@
 //! Why a command ends without what it was asked for: a sentence for a person, an exit code for a script.
 
+use crate::connection::Unreachable;
 use aws_credential_types::provider::error::{CredentialsError, TokenError};
 use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
 use shared::fault::{Chain, Fault};
-use std::{error::Error, fmt, process::ExitCode};
+use std::{borrow::Cow, error::Error, fmt, process::ExitCode};
 
 /// What a script can tell failures apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,19 +73,20 @@ impl From<Fault> for Failure {
 }
 
 /// What went wrong and what to do.
-fn what_to_do(fault: &Fault) -> (Kind, &'static str) {
+fn what_to_do(fault: &Fault) -> (Kind, Cow<'static, str>) {
     // A fault may be that of another call behind it, such as one for credentials.
     let codes = || fault.code.as_deref().into_iter().chain(Chain(fault).links().filter_map(code));
-    if let Some(what_to_do) = codes().find_map(no_access) {
+    let not_loaded = || matches!(find::<CredentialsError>(fault), Some(CredentialsError::CredentialsNotLoaded(_)));
+    let (kind, what_to_do) = if let Some(what_to_do) = codes().find_map(no_access) {
         (Kind::NoAccess, what_to_do)
-    } else if has::<TokenError>(fault) {
+    } else if find::<TokenError>(fault).is_some() {
         (Kind::NoAccess, EXPIRED)
-    } else if has::<CredentialsError>(fault) {
-        (
-            Kind::NoAccess,
-            "There are no AWS credentials. Sign in with the AWS CLI, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a \
-             profile with --profile",
-        )
+    } else if not_loaded() {
+        (Kind::NoAccess, NO_CREDENTIALS)
+    } else if let Some(unreachable) = find::<Unreachable>(fault) {
+        return (Kind::Unavailable, what_to_do_without_connection(unreachable).into());
+    } else if find::<CredentialsError>(fault).is_some() {
+        (Kind::NoAccess, NO_CREDENTIALS)
     } else if codes().any(|code| code == "ResourceNotFoundException") {
         (
             Kind::NoAccess,
@@ -92,7 +94,7 @@ fn what_to_do(fault: &Fault) -> (Kind, &'static str) {
         )
     } else if !fault.is_transient {
         (Kind::Fault, "This should not happen. The cause")
-    } else if has::<ConnectorError>(fault) {
+    } else if find::<ConnectorError>(fault).is_some() {
         (
             Kind::Unavailable,
             "AWS cannot be reached. Check the network, --region and --aws-endpoint; for --local, start `cargo run` first",
@@ -102,13 +104,27 @@ fn what_to_do(fault: &Fault) -> (Kind, &'static str) {
             Kind::Unavailable,
             "AWS did not answer in time or is throttled. Look whether it was done all the same, and run the same command again",
         )
+    };
+    (kind, what_to_do.into())
+}
+
+fn what_to_do_without_connection(Unreachable { host, region, .. }: &Unreachable) -> String {
+    match region {
+        Some(region) => format!(
+            "AWS cannot be reached at {host}, region {region}. Check --region, AWS_REGION, --aws-endpoint, AWS_ENDPOINT_URL and the \
+             network"
+        ),
+        None => format!("AWS cannot be reached at {host}. Start `cargo run` first, or check --aws-endpoint"),
     }
 }
 
-/// Whether something of this type caused it.
-fn has<E: Error + 'static>(fault: &Fault) -> bool {
-    Chain(fault).links().any(<dyn Error>::is::<E>)
+/// What of this type caused it.
+fn find<E: Error + 'static>(fault: &Fault) -> Option<&E> {
+    Chain(fault).links().find_map(|link| link.downcast_ref())
 }
+
+const NO_CREDENTIALS: &str = "There are no AWS credentials. Sign in with the AWS CLI, set AWS_ACCESS_KEY_ID and \
+    AWS_SECRET_ACCESS_KEY, or name a profile that has some with --profile";
 
 const EXPIRED: &str =
     "The AWS credentials have expired. Sign in again, for example with `aws sso login`, and run the same command again";

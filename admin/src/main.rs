@@ -4,6 +4,7 @@ mod arguments;
 mod audit;
 mod commands;
 mod confirm;
+mod connection;
 mod date;
 mod failure;
 mod output;
@@ -11,6 +12,7 @@ mod password;
 mod stack;
 mod tool;
 mod values;
+mod waiting;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};

@@ -1,10 +1,12 @@
 //! The stack that a command works on: one that was deployed, or the one that `cargo run` started.
 
 use crate::{
+    connection,
     date::AwsClock,
     failure::{Failure, Kind},
     output::say,
     values,
+    waiting::{Waiting, patiently},
 };
 use accounts::Accounts;
 use aws_config::{
@@ -144,7 +146,7 @@ impl Stack {
 
     async fn local(arguments: &TargetArguments) -> Self {
         let endpoint = arguments.aws_endpoint.as_deref().unwrap_or(LOCAL_AWS);
-        let config = patient_config(2)
+        let config = patient_config(2, connection::Client::new(None))
             .endpoint_url(endpoint)
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("local", "local", None, None, "local"));
@@ -156,16 +158,18 @@ impl Stack {
     async fn deployed(name: &str, arguments: &TargetArguments) -> Result<Self, Failure> {
         check_environment()?;
         check_profile(arguments.profile.as_deref()).await?;
-        let Some(region) = region(arguments).await else {
+        let Some(region) = patiently("the name of the AWS region", region(arguments)).await else {
             return Err(Failure::new(
                 Kind::NoAccess,
                 "Which AWS region? Name it with --region or AWS_REGION, or in the profile.",
             ));
         };
         let region = values::region(region.as_ref()).map_err(|problem| Failure::new(Kind::Invalid, problem + "."))?;
-        let mut config = patient_config(8).region(Region::new(region.clone()));
+        let client = connection::Client::new(Some(region.clone()));
+        let mut config = patient_config(8, client.clone()).region(Region::new(region.clone()));
         if let Some(profile) = &arguments.profile {
-            let provider = ProviderConfig::default().with_region(Some(Region::new(region.clone())));
+            let provider =
+                ProviderConfig::default().with_region(Some(Region::new(region.clone()))).with_http_client(client);
             let credentials = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
             // The chain that is used otherwise begins with the environment, and leads to another account.
             config = config.profile_name(profile).credentials_provider(credentials.build());
@@ -215,12 +219,15 @@ impl Stack {
         let elsewhere = config.endpoint_url().map(|endpoint| format!(", at {endpoint}")).unwrap_or_default();
         let place = format!("{name} in {region}, account {account}{elsewhere}");
         let stack = Self::new(place, &config, configuration, clock, &api_url);
-        Ok(Self { identity: Some(aws_sdk_sts::Client::new(&config)), ..stack })
+        let identity = aws_sdk_sts::config::Builder::from(&config).interceptor(Waiting::default()).build();
+        Ok(Self { identity: Some(aws_sdk_sts::Client::from_conf(identity)), ..stack })
     }
 
     fn new(name: String, config: &SdkConfig, configuration: Configuration, clock: Clock, api_url: &str) -> Self {
-        let dynamodb = aws_sdk_dynamodb::Client::new(config);
-        let secrets = aws_sdk_secretsmanager::Client::new(config);
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).interceptor(Waiting::default()).build();
+        let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb);
+        let secrets = aws_sdk_secretsmanager::config::Builder::from(config).interceptor(Waiting::default()).build();
+        let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets);
         Self {
             name,
             accounts: Accounts::new(&dynamodb, &configuration, clock.clone()),
@@ -256,13 +263,14 @@ impl Stack {
 }
 
 /// The functions' configuration, but with the patience of a person and through longer throttling.
-fn patient_config(attempts: u32) -> aws_config::ConfigLoader {
+fn patient_config(attempts: u32, client: connection::Client) -> aws_config::ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
         .operation_attempt_timeout(Duration::from_secs(20))
         .operation_timeout(Duration::from_mins(2))
         .build();
-    aws::config().timeout_config(timeouts).retry_config(RetryConfig::standard().with_max_attempts(attempts))
+    let retries = RetryConfig::standard().with_max_attempts(attempts);
+    aws::config().http_client(client).timeout_config(timeouts).retry_config(retries)
 }
 
 /// That the addresses in the environment are some: the SDK would show a request, with its body, to say that one is not.
@@ -310,7 +318,8 @@ async fn region(arguments: &TargetArguments) -> Option<Region> {
 /// The stack, and the clock that its functions go by: a revocation by one that is behind would spare tokens.
 async fn describe(config: &SdkConfig, name: &str, region: &str) -> Result<(Description, Clock), Failure> {
     let aws_clock = AwsClock::default();
-    let request = aws_sdk_cloudformation::Client::new(config).describe_stacks().stack_name(name);
+    let client = aws_sdk_cloudformation::config::Builder::from(config).interceptor(Waiting::default()).build();
+    let request = aws_sdk_cloudformation::Client::from_conf(client).describe_stacks().stack_name(name);
     let answer = match request.customize().interceptor(aws_clock.clone()).send().await {
         Ok(answer) => answer,
         // It has no code of its own.

@@ -47,7 +47,7 @@ async fn what_keeps_an_operator_from_a_stack_is_one_sentence_that_says_what_to_d
     run(without_stack, "").fails(2, "Which stack?");
     let mut not_running = program();
     not_running.args(["--aws-endpoint", "http://127.0.0.1:1", "store", "list"]);
-    run(not_running, "").fails(7, "AWS cannot be reached.");
+    run(not_running, "").fails(7, "AWS cannot be reached at 127.0.0.1:1. Start `cargo run` first");
 }
 
 #[tokio::test(flavor = "multi_thread")]

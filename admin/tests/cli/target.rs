@@ -1,6 +1,6 @@
 //! Which stack a command works on: never another than the one that was meant.
 
-use crate::support::{OperatedStack, aws_with_clock_ahead, program, run, run_deployed};
+use crate::support::{Ended, OperatedStack, Running, aws_with_clock_ahead, program, run, run_deployed};
 use axum::{
     Router,
     http::{HeaderMap, StatusCode},
@@ -10,6 +10,7 @@ use local::{demo, server, server::Server};
 use std::{
     process::Command,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -165,4 +166,60 @@ async fn the_doctor_calls_no_api_that_it_only_guesses() {
         command.args(["--aws-endpoint", stack.aws_url(), "doctor"]).args(local);
         run(command, "").fails(2, "--api-url");
     }
+}
+
+/// Runs a command for a deployed stack, and says how long it took.
+fn timed(command: Command) -> (Ended, Duration) {
+    let start = Instant::now();
+    let ended = Running::start(command, "").wait();
+    (ended, start.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_told_at_once_with_host_and_region() {
+    let folder = TempDir::new().unwrap();
+    let refused = with_profiles(&folder, &["--aws-endpoint", "http://127.0.0.1:1"]);
+    let unresolved = with_profiles(&folder, &["--region", "eu-centrall-1"]);
+    let mut not_running = program();
+    not_running.args(["--local", "--aws-endpoint", "http://127.0.0.1:1", "store", "list"]);
+    for (command, says) in [
+        (refused, "AWS cannot be reached at 127.0.0.1:1, region eu-central-1."),
+        (unresolved, "AWS cannot be reached at cloudformation.eu-centrall-1.amazonaws.com, region eu-centrall-1."),
+        (not_running, "AWS cannot be reached at 127.0.0.1:1. Start `cargo run` first"),
+    ] {
+        let (ended, took) = timed(command);
+        ended.fails(7, says);
+        assert!(took < Duration::from_secs(2), "{took:?}: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_says_what_it_waits_for() {
+    let folder = TempDir::new().unwrap();
+    let slow = Router::new().fallback(|| async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        (StatusCode::FORBIDDEN, "").into_response()
+    });
+    let slow = Server::start(server::bind(0, "").await.unwrap(), slow).unwrap();
+    let host = slow.url.trim_start_matches("http://");
+    let ended = run(with_profiles(&folder, &["--aws-endpoint", &slow.url]), "");
+    let says = format!("Waiting for the answer of {host} to DescribeStacks.");
+    assert_eq!(ended.stderr.matches(&says).count(), 1, "{ended:?}");
+
+    // Three tables are looked at side by side.
+    let mut doctor = program();
+    doctor.args(["--aws-endpoint", &slow.url, "--api-url", "http://127.0.0.1:1", "doctor", "--read-only"]);
+    let ended = run(doctor, "");
+    assert_eq!(ended.stderr.matches("to DescribeTable.").count(), 1, "{ended:?}");
+
+    // Each attempt is answered at once.
+    let start = Instant::now();
+    let throttled = Router::new().fallback(move || async move {
+        let code = if start.elapsed() < Duration::from_secs(3) { "Throttling" } else { "AccessDenied" };
+        let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>");
+        (StatusCode::BAD_REQUEST, [("Content-Type", "text/xml")], body).into_response()
+    });
+    let throttled = Server::start(server::bind(0, "").await.unwrap(), throttled).unwrap();
+    let ended = run(with_profiles(&folder, &["--aws-endpoint", &throttled.url]), "");
+    ended.fails(6, "to DescribeStacks.\n");
 }
