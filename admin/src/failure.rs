@@ -92,8 +92,25 @@ fn what_to_do(fault: &Fault) -> (Kind, Cow<'static, str>) {
             Kind::NoAccess,
             "A table or secret of the stack does not exist in this account and region. `b2b-auth doctor` says which",
         )
+    } else if find::<ErrorMetadata>(fault).is_some_and(has_other_keys) {
+        (
+            Kind::NoAccess,
+            "A table has other keys than those of this service: it is another than was meant, or was made anew with others. \
+             `b2b-auth doctor` says whether it is one of the stack's",
+        )
+    } else if fault.status.is_some_and(is_no_outage) && (fault.code.is_none() || codes().any(is_unknown_operation)) {
+        // What is no refusal, and cannot be read, may be the answer to a change.
+        let is_refusal = fault.status.is_some_and(|status| (400..500).contains(&status));
+        let kind = if is_refusal { Kind::Invalid } else { Kind::Unavailable };
+        let what_to_do = "What answered is not AWS, or not the part of it that was asked. Check --aws-endpoint and AWS_ENDPOINT_URL: \
+            an API has another address than its AWS, and for the one of `cargo run` --stack-name is left out";
+        (kind, what_to_do)
     } else if !fault.is_transient {
-        (Kind::Fault, "This should not happen. The cause")
+        (
+            Kind::Fault,
+            "The stack is not as it should be, or this tool has a fault. `b2b-auth doctor` says what of the stack is not in order; \
+             if it finds nothing, report this line to whoever looks after the tool",
+        )
     } else if find::<ConnectorError>(fault).is_some() {
         (
             Kind::Unavailable,
@@ -131,6 +148,23 @@ const EXPIRED: &str =
 
 fn code<'a>(link: &'a (dyn Error + 'static)) -> Option<&'a str> {
     link.downcast_ref::<ErrorMetadata>()?.code()
+}
+
+/// Whether a table refuses the keys of an item. DynamoDB has one code for all that it does not like.
+fn has_other_keys(error: &ErrorMetadata) -> bool {
+    let schema = ["does not match the schema", "missed key schema element"];
+    error.code() == Some("ValidationException")
+        && error.message().is_some_and(|message| schema.iter().any(|words| message.contains(words)))
+}
+
+/// Whether a status without a code is not what stands before AWS's services when they are down.
+fn is_no_outage(status: u16) -> bool {
+    !matches!(status, 500 | 502..=504)
+}
+
+/// Whether a service does not know what it was asked for: it is another one.
+fn is_unknown_operation(code: &str) -> bool {
+    matches!(code.trim_end_matches("Exception"), "UnknownOperation" | "InvalidAction")
 }
 
 /// By the codes that AWS's services refuse callers with, what to do. Some services end them in `Exception`.

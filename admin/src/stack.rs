@@ -326,6 +326,10 @@ async fn describe(config: &SdkConfig, name: &str, region: &str) -> Result<(Descr
         Err(error) if error.message().is_some_and(|message| message.contains("does not exist")) => {
             return Err(no_stack(name, region));
         }
+        Err(error) if error.code() == Some("ValidationError") => {
+            let problem = error.message().unwrap_or("AWS does not say why");
+            return Err(Failure::new(Kind::Invalid, format!("{name} is no name of a stack: {problem}")));
+        }
         Err(error) => return Err(Fault::of_aws("DescribeStacks", error).into()),
     };
     let description = answer.stacks.into_iter().flatten().next().ok_or_else(|| no_stack(name, region))?;

@@ -59,7 +59,7 @@ async fn what_tables_and_secrets_refuse_is_one_sentence_that_says_what_to_do() {
         (400, "ResourceNotFoundException", 6, "does not exist in this account and region"),
         (400, "ThrottlingException", 7, "run the same command again"),
         (500, "InternalServerError", 7, "run the same command again"),
-        (400, "ValidationException", 1, "This should not happen."),
+        (400, "ValidationException", 1, "`b2b-auth doctor` says what of the stack is not in order"),
     ] {
         let body =
             format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as the test wants it"}}"#);

@@ -1,6 +1,8 @@
 //! Which stack a command works on: never another than the one that was meant.
 
-use crate::support::{Ended, OperatedStack, Running, aws_with_clock_ahead, program, run, run_deployed};
+use crate::support::{
+    Ended, OperatedStack, Running, aws_that_answers, aws_with_clock_ahead, program, run, run_deployed,
+};
 use axum::{
     Router,
     http::{HeaderMap, StatusCode},
@@ -222,4 +224,58 @@ async fn what_takes_long_says_what_it_waits_for() {
     let throttled = Server::start(server::bind(0, "").await.unwrap(), throttled).unwrap();
     let ended = run(with_profiles(&folder, &["--aws-endpoint", &throttled.url]), "");
     ended.fails(6, "to DescribeStacks.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_answers_and_is_not_aws_is_told() {
+    let stack = OperatedStack::start().await;
+    let local = |url: &str| {
+        let mut command = program();
+        command.args(["--local", "--aws-endpoint", url, "store", "list"]);
+        run(command, "")
+    };
+    let folder = TempDir::new().unwrap();
+    let deployed = |url: &str| run(with_profiles(&folder, &["--aws-endpoint", url]), "");
+    let page = aws_that_answers(200, "text/html", "<html></html>".into()).await;
+    let lost = aws_that_answers(404, "text/html", "<html></html>".into()).await;
+    for ended in
+        [local(&stack.url), local(&lost.url), deployed(&stack.url), deployed(&lost.url), deployed(stack.aws_url())]
+    {
+        ended.fails(2, "Check --aws-endpoint");
+        assert!(!ended.stderr.contains("should not happen"), "{ended:?}");
+    }
+    // It may be the answer to a change.
+    for ended in [local(&page.url), deployed(&page.url)] {
+        ended.fails(7, "Check --aws-endpoint");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_name_of_a_stack_is_told() {
+    let body = "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>1 validation error detected: \
+        Value 'b2b_auth' at 'stackName' failed to satisfy constraint</Message></Error></ErrorResponse>";
+    let aws = aws_that_answers(400, "text/xml", body.into()).await;
+    let mut command = program();
+    command
+        .args(["store", "list"])
+        .env("B2B_AUTH_STACK_NAME", "b2b_auth")
+        .env("AWS_ENDPOINT_URL", &aws.url)
+        .env("AWS_REGION", "eu-central-1")
+        .env("AWS_ACCESS_KEY_ID", "a")
+        .env("AWS_SECRET_ACCESS_KEY", "b");
+    run(command, "").fails(2, "b2b_auth is no name of a stack");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_with_other_keys_is_told() {
+    let stack = OperatedStack::start().await;
+    let client = &stack.dynamodb;
+    let described = client.describe_table().table_name("login-attempts").send().await.unwrap().table.unwrap();
+    client.delete_table().table_name("directory").send().await.unwrap();
+    let request = client.create_table().table_name("directory").billing_mode("PAY_PER_REQUEST".into());
+    let request = request.set_key_schema(described.key_schema);
+    request.set_attribute_definitions(described.attribute_definitions).send().await.unwrap();
+    for arguments in [["store", "show", demo::STORE].as_slice(), &["user", "list", "--store", demo::STORE]] {
+        stack.b2b_auth(arguments).fails(6, "A table has other keys than those of this service");
+    }
 }
