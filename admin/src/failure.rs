@@ -1,9 +1,10 @@
 //! Why a command ends without what it was asked for: a sentence for a person, an exit code for a script.
 
+use crate::connection::Unreachable;
 use aws_credential_types::provider::error::{CredentialsError, TokenError};
 use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
 use shared::fault::{Chain, Fault};
-use std::{error::Error, fmt, process::ExitCode};
+use std::{borrow::Cow, error::Error, fmt, process::ExitCode};
 
 /// What a script can tell failures apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,27 +73,45 @@ impl From<Fault> for Failure {
 }
 
 /// What went wrong and what to do.
-fn what_to_do(fault: &Fault) -> (Kind, &'static str) {
+fn what_to_do(fault: &Fault) -> (Kind, Cow<'static, str>) {
     // A fault may be that of another call behind it, such as one for credentials.
     let codes = || fault.code.as_deref().into_iter().chain(Chain(fault).links().filter_map(code));
-    if let Some(what_to_do) = codes().find_map(no_access) {
+    let not_loaded = || matches!(find::<CredentialsError>(fault), Some(CredentialsError::CredentialsNotLoaded(_)));
+    let (kind, what_to_do) = if let Some(what_to_do) = codes().find_map(no_access) {
         (Kind::NoAccess, what_to_do)
-    } else if has::<TokenError>(fault) {
+    } else if find::<TokenError>(fault).is_some() {
         (Kind::NoAccess, EXPIRED)
-    } else if has::<CredentialsError>(fault) {
-        (
-            Kind::NoAccess,
-            "There are no AWS credentials. Sign in with the AWS CLI, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a \
-             profile with --profile",
-        )
+    } else if not_loaded() {
+        (Kind::NoAccess, NO_CREDENTIALS)
+    } else if let Some(unreachable) = find::<Unreachable>(fault) {
+        return (Kind::Unavailable, what_to_do_without_connection(unreachable).into());
+    } else if find::<CredentialsError>(fault).is_some() {
+        (Kind::NoAccess, NO_CREDENTIALS)
     } else if codes().any(|code| code == "ResourceNotFoundException") {
         (
             Kind::NoAccess,
             "A table or secret of the stack does not exist in this account and region. `b2b-auth doctor` says which",
         )
+    } else if find::<ErrorMetadata>(fault).is_some_and(has_other_keys) {
+        (
+            Kind::NoAccess,
+            "A table has other keys than those of this service: it is another than was meant, or was made anew with others. \
+             `b2b-auth doctor` says whether it is one of the stack's",
+        )
+    } else if fault.status.is_some_and(is_no_outage) && (fault.code.is_none() || codes().any(is_unknown_operation)) {
+        // What is no refusal, and cannot be read, may be the answer to a change.
+        let is_refusal = fault.status.is_some_and(|status| (400..500).contains(&status));
+        let kind = if is_refusal { Kind::Invalid } else { Kind::Unavailable };
+        let what_to_do = "What answered is not AWS, or not the part of it that was asked. Check --aws-endpoint and AWS_ENDPOINT_URL: \
+            an API has another address than its AWS, and for the one of `cargo run` --stack-name is left out";
+        (kind, what_to_do)
     } else if !fault.is_transient {
-        (Kind::Fault, "This should not happen. The cause")
-    } else if has::<ConnectorError>(fault) {
+        (
+            Kind::Fault,
+            "The stack is not as it should be, or this tool has a fault. `b2b-auth doctor` says what of the stack is not in order; \
+             if it finds nothing, report this line to whoever looks after the tool",
+        )
+    } else if find::<ConnectorError>(fault).is_some() {
         (
             Kind::Unavailable,
             "AWS cannot be reached. Check the network, --region and --aws-endpoint; for --local, start `cargo run` first",
@@ -102,19 +121,50 @@ fn what_to_do(fault: &Fault) -> (Kind, &'static str) {
             Kind::Unavailable,
             "AWS did not answer in time or is throttled. Look whether it was done all the same, and run the same command again",
         )
+    };
+    (kind, what_to_do.into())
+}
+
+fn what_to_do_without_connection(Unreachable { host, region, .. }: &Unreachable) -> String {
+    match region {
+        Some(region) => format!(
+            "AWS cannot be reached at {host}, region {region}. Check --region, AWS_REGION, --aws-endpoint, AWS_ENDPOINT_URL and the \
+             network"
+        ),
+        None => format!("AWS cannot be reached at {host}. Start `cargo run` first, or check --aws-endpoint"),
     }
 }
 
-/// Whether something of this type caused it.
-fn has<E: Error + 'static>(fault: &Fault) -> bool {
-    Chain(fault).links().any(<dyn Error>::is::<E>)
+/// What of this type caused it.
+fn find<E: Error + 'static>(fault: &Fault) -> Option<&E> {
+    Chain(fault).links().find_map(|link| link.downcast_ref())
 }
+
+const NO_CREDENTIALS: &str = "There are no AWS credentials. Sign in with the AWS CLI, set AWS_ACCESS_KEY_ID and \
+    AWS_SECRET_ACCESS_KEY, or name a profile that has some with --profile";
 
 const EXPIRED: &str =
     "The AWS credentials have expired. Sign in again, for example with `aws sso login`, and run the same command again";
 
 fn code<'a>(link: &'a (dyn Error + 'static)) -> Option<&'a str> {
     link.downcast_ref::<ErrorMetadata>()?.code()
+}
+
+/// Whether a table refuses the keys of an item. DynamoDB has one code for all that it does not like.
+fn has_other_keys(error: &ErrorMetadata) -> bool {
+    let schema = ["does not match the schema", "missed key schema element"];
+    error.code() == Some("ValidationException")
+        && error.message().is_some_and(|message| schema.iter().any(|words| message.contains(words)))
+}
+
+/// Whether a status without a code is not what stands before AWS's services when they are down.
+fn is_no_outage(status: u16) -> bool {
+    !matches!(status, 500 | 502..=504)
+}
+
+/// Whether a service does not know what it was asked for: it is another one.
+fn is_unknown_operation(code: &str) -> bool {
+    matches!(code.trim_end_matches("Exception"), "UnknownOperation" | "InvalidAction")
 }
 
 /// By the codes that AWS's services refuse callers with, what to do. Some services end them in `Exception`.

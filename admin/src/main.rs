@@ -4,6 +4,7 @@ mod arguments;
 mod audit;
 mod commands;
 mod confirm;
+mod connection;
 mod date;
 mod failure;
 mod output;
@@ -11,6 +12,7 @@ mod password;
 mod stack;
 mod tool;
 mod values;
+mod waiting;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -45,6 +47,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         (Command::Doctor(_), Err(failure)) => return commands::doctor::cannot_open(&output, failure),
         (_, stack) => Tool { stack: stack?, output },
     };
+    if let Command::Doctor(_) = arguments.command {
+        arguments.target.api_is_known()?;
+    }
     match arguments.command {
         Command::Store(command) => commands::store::run(&tool, command).await,
         Command::User(command) => commands::user::run(&tool, command).await,

@@ -1,6 +1,7 @@
 //! What several commands take, and how it is read from the command line.
 
 use clap::Args;
+use reqwest::Url;
 use serde_json::json;
 use shared::http::fields::{self, MAX_NAME, MAX_STORE_HASH};
 
@@ -44,6 +45,25 @@ pub fn id(text: &str) -> Result<u64, String> {
 /// A name that is not empty.
 pub fn name(text: &str) -> Result<String, String> {
     fields::text(1..=MAX_NAME)(&json!(text))
+}
+
+/// The address of a service. What stands before an `@` would go to messages.
+pub fn url(text: &str) -> Result<String, String> {
+    let is_one =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    let url = Url::parse(text).ok().filter(is_one);
+    url.map(|_| text.into())
+        .ok_or_else(|| "must be an address such as http://127.0.0.1:8000, without user and password".into())
+}
+
+/// The name of an AWS region; also of one that is newer than this tool.
+pub fn region(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !text.is_empty() && text.chars().all(is_plain) {
+        Ok(text.into())
+    } else {
+        Err(format!("{text} is no AWS region, such as eu-central-1"))
+    }
 }
 
 /// A time, as ISO 8601 or in Unix seconds.

@@ -1,6 +1,7 @@
 //! Talking to AWS: time-outs and retries.
 
 use aws_config::{BehaviorVersion, ConfigLoader, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
@@ -20,12 +21,16 @@ pub fn config() -> ConfigLoader {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_millis(500));
-    // One for all clients: each of its own would read the system's certificates again.
-    let http_client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
     aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http_client)
+        .http_client(http_client())
         .timeout_config(timeouts())
         .retry_config(retries)
+}
+
+/// One for all clients of a [`config`]: each of its own would read the system's certificates again.
+#[must_use]
+pub fn http_client() -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https()
 }
 
 /// What is down must be answered before the function's own time is up.

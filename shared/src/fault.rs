@@ -14,6 +14,8 @@ pub struct Fault {
     pub operation: &'static str,
     /// AWS's code of the error, such as `ThrottlingException`.
     pub code: Option<String>,
+    /// HTTP status of what answered, if anything did.
+    pub status: Option<u16>,
     /// Whether it ends by itself: load, contention, or a service that does not answer.
     pub is_transient: bool,
     source: Option<Source>,
@@ -33,7 +35,8 @@ impl Fault {
             }
             _ => false,
         };
-        Self { operation, code, is_transient, source: Some(error.into()) }
+        let status = error.raw_response().map(|answer| answer.status().as_u16());
+        Self { operation, code, status, is_transient, source: Some(error.into()) }
     }
 
     /// That something of ours failed, which trying again will not mend, and what caused it.
@@ -44,13 +47,14 @@ impl Fault {
     /// That something of ours is not as it must be, which trying again will not mend.
     #[must_use]
     pub fn in_words(problem: &'static str) -> Self {
-        Self { operation: problem, code: None, is_transient: false, source: None }
+        Self { operation: problem, code: None, status: None, is_transient: false, source: None }
     }
 
     /// That others were in the way until the time for it was used up, and how.
     #[must_use]
     pub fn of_contention(operation: &'static str, problem: &'static str, code: Option<&str>) -> Self {
-        Self { operation, code: code.map(ToOwned::to_owned), is_transient: true, source: Some(problem.into()) }
+        let code = code.map(ToOwned::to_owned);
+        Self { code, is_transient: true, ..Self::of_ours(operation, problem) }
     }
 }
 
@@ -107,6 +111,7 @@ pub fn is_transient_code(code: &str) -> bool {
             | "ProvisionedThroughputExceeded"
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded"
+            | "Throttling"
             | "ThrottlingError"
             | "ThrottlingException"
             | "TransactionConflict"

@@ -149,7 +149,10 @@ async fn retire(tool: &Tool, kid: &str, force: bool) -> Result<(), Failure> {
         if !force {
             return Err(Failure::new(
                 Kind::Refused,
-                format!("The key {kid} is still needed: {breaks}. --force retires it all the same."),
+                format!(
+                    "The key {kid} is still needed: {breaks}. --force retires it all the same.\nStack: {}",
+                    tool.stack.name
+                ),
             ));
         }
         say(&format!("Retiring {kid} although it is still needed: {breaks}."));

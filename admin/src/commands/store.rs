@@ -3,7 +3,6 @@
 use super::doctor::round::DOCTORS_STORE;
 use crate::{
     audit::Change,
-    confirm::confirm,
     failure::{Failure, Kind},
     output::count,
     tool::{Tool, added, done, no_store},
@@ -127,7 +126,7 @@ async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Fail
         count(contents.api_accounts, "API account"),
         count(contents.tokens, "server-to-server token"),
     );
-    confirm(&consequences, hash, given)?;
+    tool.confirm(&consequences, hash, given)?;
     let details = json!({
         "users": contents.users, "customers": contents.customers, "apiAccounts": contents.api_accounts, "tokens": contents.tokens,
     });

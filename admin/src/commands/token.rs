@@ -4,7 +4,6 @@ mod verify;
 
 use crate::{
     audit::Change,
-    confirm::confirm,
     failure::{Failure, Kind},
     output::{count, say},
     tool::Tool,
@@ -246,7 +245,7 @@ async fn revoke(
             "This revokes {} of the store {store}. Whoever calls with one is refused.",
             count(chosen.len() as u64, "token")
         );
-        confirm(&consequences, store, given)?;
+        tool.confirm(&consequences, store, given)?;
         chosen
     } else {
         return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email, --key or --all."));

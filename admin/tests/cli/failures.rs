@@ -1,19 +1,8 @@
 //! What stands between an operator and the stack, and other things that concern every command.
 
-use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, program, run, run_deployed};
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse};
-use local::{demo, server, server::Server};
+use crate::support::{Ended, OperatedStack, aws_that_answers, aws_with_clock_ahead, program, run, run_deployed};
+use local::demo;
 use shared::clock::Clock;
-
-/// An AWS that answers everything with this.
-async fn aws_that_answers(status: u16, content_type: &'static str, body: String) -> Server {
-    let answer = move |State(()): State<()>| {
-        let body = body.clone();
-        async move { (StatusCode::from_u16(status).unwrap(), [("Content-Type", content_type)], body).into_response() }
-    };
-    let router = Router::new().fallback(answer).with_state(());
-    Server::start(server::bind(0, "").await.unwrap(), router).unwrap()
-}
 
 fn deployed(endpoint: &str) -> Ended {
     run_deployed(endpoint, &["store", "list"])
@@ -58,7 +47,7 @@ async fn what_keeps_an_operator_from_a_stack_is_one_sentence_that_says_what_to_d
     run(without_stack, "").fails(2, "Which stack?");
     let mut not_running = program();
     not_running.args(["--aws-endpoint", "http://127.0.0.1:1", "store", "list"]);
-    run(not_running, "").fails(7, "AWS cannot be reached.");
+    run(not_running, "").fails(7, "AWS cannot be reached at 127.0.0.1:1. Start `cargo run` first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +59,7 @@ async fn what_tables_and_secrets_refuse_is_one_sentence_that_says_what_to_do() {
         (400, "ResourceNotFoundException", 6, "does not exist in this account and region"),
         (400, "ThrottlingException", 7, "run the same command again"),
         (500, "InternalServerError", 7, "run the same command again"),
-        (400, "ValidationException", 1, "This should not happen."),
+        (400, "ValidationException", 1, "`b2b-auth doctor` says what of the stack is not in order"),
     ] {
         let body =
             format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as the test wants it"}}"#);

@@ -10,4 +10,5 @@ mod keys;
 mod restore;
 mod stores;
 mod support;
+mod target;
 mod tokens;

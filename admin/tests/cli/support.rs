@@ -1,6 +1,12 @@
 //! The tool, and a stack that it works on.
 
-use axum::{Router, body::Bytes, http::HeaderMap, response::IntoResponse};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+};
 use local::{demo, server, server::Server};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -59,6 +65,16 @@ pub async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
     Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap()
 }
 
+/// An AWS that answers everything with this.
+pub async fn aws_that_answers(status: u16, content_type: &'static str, body: String) -> Server {
+    let answer = move |State(()): State<()>| {
+        let body = body.clone();
+        async move { (StatusCode::from_u16(status).unwrap(), [("Content-Type", content_type)], body).into_response() }
+    };
+    let router = Router::new().fallback(answer).with_state(());
+    Server::start(server::bind(0, "").await.unwrap(), router).unwrap()
+}
+
 /// What AWS would say of the local stack if it had been deployed.
 fn local_stack() -> String {
     let outputs = [
@@ -74,7 +90,7 @@ fn local_stack() -> String {
     let outputs = outputs.concat();
     format!(
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>b2b-auth</StackName>\
-         <StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\
+         <StackId>arn:aws:cloudformation:eu-central-1:123456789012:stack/b2b-auth/1</StackId><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\
          <Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
     )
 }

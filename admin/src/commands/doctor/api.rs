@@ -1,7 +1,7 @@
 //! Calling the API, as its callers do.
 
 use super::finding::Finding;
-use crate::{date::seconds_ahead, tool::Tool};
+use crate::{date::seconds_ahead, tool::Tool, waiting::patiently};
 use reqwest::Method;
 use serde_json::Value;
 use shared::{fault::Chain, keys::jwt::LEEWAY};
@@ -63,7 +63,8 @@ pub async fn call(tool: &Tool, request: Request) -> Result<Answer, String> {
     if let Some(body) = request.body {
         builder = builder.json(&body);
     }
-    let response = builder.send().await.map_err(described)?;
+    let answer = patiently(&format!("the answer of {}", tool.stack.api_url), builder.send()).await;
+    let response = answer.map_err(described)?;
     let date = response.headers().get("date").and_then(|date| date.to_str().ok());
     let seconds_ahead = date.and_then(seconds_ahead);
     let status = response.status().as_u16();
