@@ -112,7 +112,8 @@ async fn altered(tool: &Tool, current: &GetSecretValueOutput, keys: &KeyringSecr
         _ => None,
     })?;
     let mend = format!(
-        "{} If it is right as it is, as after a repair by hand, `b2b-auth key rotate` makes a version that is compared with this one.",
+        "If this is what mends the version before, `b2b-auth key rotate` makes one that is compared with it instead. Else it was changed \
+         by hand. {}",
         move_back(tool)
     );
     Some(Finding::bad(KEYRING, says, mend))
