@@ -1,7 +1,8 @@
 //! `b2b-auth doctor`.
 
 use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, command_at, in_store, run, run_deployed};
-use local::demo;
+use axum::{Router, http::StatusCode};
+use local::{demo, server, server::Server};
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
@@ -222,6 +223,33 @@ async fn a_doctor_that_is_killed_half_way_leaves_nothing_that_the_next_one_stumb
     ended.succeeds();
     let findings: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
     assert!(findings.iter().all(|finding| finding["result"] == "good"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_comes_too_late_or_too_early_is_the_clocks_fault_and_not_the_credentials() {
+    for (code, message) in [
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 20270115T070000Z is now earlier than 20270115T075500Z (20270115T080000Z - 5 min.)",
+        ),
+        (
+            "InvalidSignatureException",
+            "Signature not yet current: 20270115T090000Z is still later than 20270115T080500Z (20270115T080000Z + 5 min.)",
+        ),
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+    ] {
+        let body = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+        );
+        let answer = move || async move { (StatusCode::FORBIDDEN, [("Content-Type", "text/xml")], body) };
+        let aws = Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap();
+        complaint(
+            &run_deployed(&aws.url, &["--output", "json", "doctor"]),
+            "It cannot be looked at.",
+            "This machine's clock is minutes off",
+        );
+        run_deployed(&aws.url, &["store", "list"]).fails(6, "This machine's clock is minutes off");
+    }
 }
 
 /// The demo key with another of its values.
