@@ -314,6 +314,18 @@ async fn a_keyring_in_which_a_key_has_become_another_is_bad_without_a_look_at_th
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_that_only_reads_reads_no_items() {
+    let stack = OperatedStack::start().await;
+    let proxy = Proxy::start(stack.aws_url()).await;
+    stack.start_tool(&proxy.url, &["doctor", "--read-only"]).ended().await.succeeds();
+    let operations: Vec<_> = proxy.take_requests().into_iter().map(|(operation, _)| operation).collect();
+    let is_about_items = |operation: &&String| !operation.starts_with("Describe") && *operation != "GetSecretValue";
+    assert_eq!(operations.iter().find(is_about_items), None, "the role that deploys may not");
+    stack.start_tool(&proxy.url, &["doctor"]).ended().await.succeeds();
+    assert_eq!(proxy.seen("Scan"), 1);
+}
+
 /// The versions of the keyring that have the labels `AWSCURRENT` and `AWSPREVIOUS`.
 async fn versions(stack: &OperatedStack) -> (String, String) {
     let described = stack.secrets.describe_secret().secret_id("keyring").send().await.unwrap();
