@@ -102,7 +102,7 @@ impl Restoration<'_> {
         };
         if described.table_status() == Some(&TableStatus::Creating) {
             return Err(Failure::new(
-                Kind::Unavailable,
+                Kind::NotFound,
                 format!(
                     "The table {from_table} is still being restored. Run the same command again when it is ACTIVE."
                 ),

@@ -133,5 +133,5 @@ async fn a_table_that_is_not_ready_is_waited_for() {
     let creating = json!({"Table": {"TableName": "restored", "TableStatus": "CREATING"}});
     proxy.fault_in("DescribeTable", Fate::Answered(200, creating));
     let restore = in_store(&["restore", "--from-table", "restored"]);
-    stack.start_tool(&proxy.url, &restore).ended().await.fails(7, "The table restored is still being restored.");
+    stack.start_tool(&proxy.url, &restore).ended().await.fails(3, "The table restored is still being restored.");
 }
