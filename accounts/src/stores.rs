@@ -50,6 +50,12 @@ impl Accounts {
         self.items(&self.directory_table, STORES, "")
     }
 
+    /// Those of all stores whose hashes begin so.
+    #[must_use]
+    pub fn stores_beginning_with(&self, prefix: &str) -> Items<ListedStore> {
+        self.items(&self.directory_table, STORES, prefix)
+    }
+
     /// Whether the store is in the list of all stores.
     pub async fn is_listed(&self, store_hash: &str) -> Result<bool, Fault> {
         let listed: Read<ListedStore> = Read::new(&self.client, &self.directory_table, STORES, store_hash.into());
@@ -104,6 +110,17 @@ impl Accounts {
         // Now that nobody is left who makes tokens: one may have been made while the others were revoked.
         self.revoke_tokens(store_hash).await?;
         self.batch_delete(vec![key(STORES, store_hash.into())]).await
+    }
+
+    /// Removes a store as [`Accounts::erase_store`] does, and what that keeps for a store that is made anew: this one never is.
+    ///
+    /// # Errors
+    /// As [`Accounts::erase_store`].
+    pub async fn erase_store_for_ever(&self, store_hash: &str) -> Result<(), Fault> {
+        // The list of all stores has it until all else is gone.
+        self.empty_store(store_hash).await?;
+        self.tokens.delete_counter(store_hash).await?;
+        self.erase_store(store_hash).await
     }
 
     /// Removes all that is in a store.

@@ -65,9 +65,12 @@ impl fmt::Display for Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let (kind, what_to_do) = what_to_do(&fault);
         // Some causes are lists.
         let cause = fault.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if is_of_the_clock(&cause) {
+            return Self::new(Kind::NoAccess, format!("{CLOCK}. ({cause})"));
+        }
+        let (kind, what_to_do) = what_to_do(&fault);
         Self::new(kind, format!("{what_to_do}. ({cause})"))
     }
 }
@@ -142,6 +145,14 @@ fn find<E: Error + 'static>(fault: &Fault) -> Option<&E> {
 
 const NO_CREDENTIALS: &str = "There are no AWS credentials. Sign in with the AWS CLI, set AWS_ACCESS_KEY_ID and \
     AWS_SECRET_ACCESS_KEY, or name a profile that has some with --profile";
+
+/// Whether AWS refuses a request because of when it was signed. It has a code of its own for that only in some services.
+fn is_of_the_clock(cause: &str) -> bool {
+    ["Signature expired", "Signature not yet current", "RequestTimeTooSkewed"].iter().any(|text| cause.contains(text))
+}
+
+const CLOCK: &str =
+    "This machine's clock is minutes off, so AWS does not take what it signs. Set it, and run the same command again";
 
 const EXPIRED: &str =
     "The AWS credentials have expired. Sign in again, for example with `aws sso login`, and run the same command again";

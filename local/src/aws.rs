@@ -18,8 +18,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::{
     fs::{self, File, TryLockError},
+    io,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -28,6 +30,11 @@ use tokio::net::TcpListener;
 
 /// Largest request to Secrets Manager that is read, in bytes.
 const MAX_SECRETS_REQUEST_BYTES: usize = 256 * 1024;
+
+/// Name of the file that keeps the tables.
+const FILE: &str = "dynamodb.sqlite";
+const FOREIGN: &str = " is no database of this stack";
+const DAMAGED: &str = " is damaged";
 
 /// The running local AWS.
 pub struct LocalAws {
@@ -57,16 +64,57 @@ pub fn take_folder(folder: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Opens the database in the folder, or in memory.
+/// Opens the database in the folder, or in memory. Only the owner may read it, as the secrets.
 ///
 /// # Errors
-/// If the folder cannot be written.
+/// If the folder cannot be written, or its file is damaged or another program's.
 pub fn open_database(folder: Option<&Path>) -> Result<Database, StartError> {
     let Some(folder) = folder else {
         return Database::memory().map_err(|error| data_error(Path::new("memory"), &error));
     };
-    let file = folder.join("dynamodb.sqlite");
-    Database::new(&file.to_string_lossy()).map_err(|error| data_error(folder, &error))
+    let path = folder.join(FILE);
+    make_private(&path).map_err(|error| data_error(folder, &format!("{FILE}: {error}")))?;
+    look_at(&path).map_err(|problem| data_error(folder, &format!("{FILE}{problem}")))?;
+    Database::new(&path.to_string_lossy()).map_err(|error| data_error(folder, &format!("{FILE}: {error}")))
+}
+
+/// Makes the file, if it is not there, and takes it away from all but its owner, with what the database keeps beside it. What is
+/// made beside it later has its mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?;
+    #[cfg(unix)]
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        match fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether the database may be used. DynamoDB would put its own tables into another program's, and of a damaged page it would
+/// only know when a request comes upon it.
+fn look_at(path: &Path) -> Result<(), String> {
+    let in_words = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => FOREIGN.to_owned(),
+        Some(ErrorCode::DatabaseCorrupt) => DAMAGED.to_owned(),
+        _ => format!(": {error}"),
+    };
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(in_words)?;
+    let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('_config', '_tables')) FROM sqlite_schema";
+    let counts = database.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+    let (all, of_dynamodb) = counts.map_err(in_words)?;
+    if all > 0 && of_dynamodb < 2 {
+        return Err(FOREIGN.into());
+    }
+    let found = database.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    if found.map_err(in_words)? == "ok" { Ok(()) } else { Err(DAMAGED.into()) }
 }
 
 fn data_error(folder: &Path, error: &dyn std::fmt::Display) -> StartError {

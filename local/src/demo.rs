@@ -5,7 +5,6 @@ use accounts::{Accounts, passwords};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    operation::create_table::CreateTableError,
     types::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
     },
@@ -111,9 +110,12 @@ pub fn current_customer_jwt(now: u64) -> String {
 /// Says what failed.
 pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> Result<(), Fault> {
     let client = Client::new(sdk_config);
-    create_table(&client, &configuration.tokens_table, &["pk", "sk"]).await?;
-    create_table(&client, &configuration.directory_table, &["pk", "sk"]).await?;
-    if create_table(&client, &configuration.login_attempts_table, &["pk"]).await? {
+    // DynamoDB warns of whatever it refuses, such as to make a table again.
+    let listed = client.list_tables().into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+    let present = listed.map_err(|error| Fault::of_aws("ListTables", error))?;
+    create_table(&client, &present, &configuration.tokens_table, &["pk", "sk"]).await?;
+    create_table(&client, &present, &configuration.directory_table, &["pk", "sk"]).await?;
+    if create_table(&client, &present, &configuration.login_attempts_table, &["pk"]).await? {
         let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true);
         let request = client
             .update_time_to_live()
@@ -125,7 +127,10 @@ pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> R
 }
 
 /// Whether the table was not there yet.
-async fn create_table(client: &Client, name: &str, key_attributes: &[&str]) -> Result<bool, Fault> {
+async fn create_table(client: &Client, present: &[String], name: &str, key_attributes: &[&str]) -> Result<bool, Fault> {
+    if present.iter().any(|table| table == name) {
+        return Ok(false);
+    }
     let mut request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
     for (attribute, key_type) in key_attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
         let definition =
@@ -133,11 +138,8 @@ async fn create_table(client: &Client, name: &str, key_attributes: &[&str]) -> R
         let key = KeySchemaElement::builder().attribute_name(*attribute).key_type(key_type);
         request = request.attribute_definitions(built(definition.build())?).key_schema(built(key.build())?);
     }
-    match request.send().await {
-        Ok(_) => Ok(true),
-        Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => Ok(false),
-        Err(error) => Err(Fault::of_aws("CreateTable", error)),
-    }
+    request.send().await.map_err(|error| Fault::of_aws("CreateTable", error))?;
+    Ok(true)
 }
 
 async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! `cargo run`: the whole API on one machine, without an AWS account.
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use local::{Options, Stack, demo};
 use shared::{
     clock::Clock,
@@ -32,6 +32,9 @@ struct Arguments {
     /// Origins, separated by commas, whose pages may call GET /auth/storefront and POST /auth/customers.
     #[arg(long, default_value = "")]
     allowed_origins: AllowedOrigins,
+    /// How many server-to-server tokens that have not ended a store may have.
+    #[arg(long, default_value_t = 1000, value_parser = value_parser!(u64).range(1..))]
+    max_tokens_per_store: u64,
 }
 
 #[tokio::main]
@@ -44,6 +47,7 @@ async fn main() -> ExitCode {
         data: arguments.data,
         configuration: Configuration {
             allowed_origins: arguments.allowed_origins,
+            max_tokens_per_store: arguments.max_tokens_per_store,
             ..Configuration::local(arguments.storefront_access)
         },
         clock: Clock::system(),

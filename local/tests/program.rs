@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
 use aws_sdk_secretsmanager::Client;
+use rusqlite::Connection;
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
@@ -243,4 +245,88 @@ fn a_body_that_follows_its_head_is_not_held_up() {
     times.sort();
     // A system waits 40 ms for the rest before it acknowledges what it has.
     assert!(times[15] < Duration::from_millis(20), "{times:?}");
+}
+
+/// The modes of what is in a folder, by name.
+#[cfg(unix)]
+fn modes(folder: &Path) -> Vec<(String, u32)> {
+    use std::os::unix::fs::PermissionsExt;
+    let files = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let mode = |file: &fs::DirEntry| file.metadata().unwrap().permissions().mode() & 0o777;
+    files.map(|file| (file.file_name().into_string().unwrap(), mode(&file))).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn data_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--data", folder.path().to_str().unwrap()];
+    let mut program = Program::start(&arguments);
+    let running = modes(folder.path());
+    program.stop("-KILL");
+    // As an earlier version left them, with what was not written back yet.
+    for (name, _) in modes(folder.path()) {
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let _program = Program::start(&arguments);
+    for files in [running, modes(folder.path())] {
+        let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(["dynamodb.sqlite", "dynamodb.sqlite-wal", "secrets.json"].iter().all(|name| names.contains(name)));
+        // Nothing is in the lock.
+        assert!(files.iter().all(|(name, mode)| name == "lock" || *mode == 0o600), "{files:?}");
+    }
+}
+
+#[test]
+fn it_starts_without_a_warning_however_often() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let mut program = Program::start(&["--data", folder.path().to_str().unwrap()]);
+        assert!(program.greeting.starts_with("b2b-auth is ready."), "{}", program.greeting);
+        program.stop("-INT");
+    }
+}
+
+#[tokio::test]
+async fn how_many_tokens_a_store_may_have_can_be_set() {
+    let program = Program::start(&["--max-tokens-per-store", "2"]);
+    let http = reqwest::Client::new();
+    for expected in [200, 507] {
+        let request =
+            http.post(format!("{}/auth/backend", program.url("API"))).header("Content-Type", "application/json");
+        let answer = request.body(admin_login("one more than the demo token").to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), expected);
+    }
+    let none = command(&["--max-tokens-per-store", "0"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_said_to_be_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dynamodb.sqlite");
+    let arguments = ["--port", "0", "--aws-port", "0", "--data", folder.path().to_str().unwrap()];
+    Program::start(&arguments[4..]).stop("-INT");
+    let good = fs::read(&file).unwrap();
+    let foreign = folder.path().join("notes.sqlite");
+    Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
+    let mut damaged = good.clone();
+    let middle = good.len() / 2;
+    damaged[middle..middle + 4096].fill(0xa5);
+    for (bytes, says) in [
+        (b"A letter, and no database at all.".repeat(40), "is no database of this stack"),
+        (fs::read(&foreign).unwrap(), "is no database of this stack"),
+        (damaged, "is damaged"),
+        (good[..good.len() / 2].to_vec(), "is damaged"),
+    ] {
+        fs::write(&file, &bytes).unwrap();
+        fails_with_one_line(&arguments, &format!("dynamodb.sqlite {says}; choose another folder with --data"));
+        assert!(fs::read(&file).unwrap() == bytes, "{says}");
+    }
+    // Nothing is in it yet, or it is whole.
+    for bytes in [Vec::new(), good] {
+        fs::write(&file, &bytes).unwrap();
+        Program::start(&arguments[4..]).stop("-INT");
+    }
 }

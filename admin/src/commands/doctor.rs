@@ -2,10 +2,11 @@
 
 mod api;
 mod finding;
+mod live_tokens;
 pub mod round;
 mod safety;
 mod secrets;
-mod tables;
+pub mod tables;
 
 use crate::{
     failure::{Failure, Kind},
@@ -13,17 +14,22 @@ use crate::{
     tool::Tool,
 };
 use clap::Args;
-use finding::{Finding, Verdict, report};
+use finding::{Finding, is_bad, report};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   b2b-auth --stack-name b2b-auth doctor
   b2b-auth --stack-name b2b-auth doctor --read-only --output json")]
 pub struct DoctorArguments {
-    /// Change nothing. Otherwise a store is made to log in with, and removed at the end.
+    /// Change nothing, and read no items of the tables. Otherwise all tokens are read, to compare their keys with the keyring,
+    /// and a store is made to log in with, and removed at the end.
     #[arg(long)]
     read_only: bool,
 }
+
+/// Why something was left out.
+const READ_ONLY: &str = "Left out, because of --read-only.";
+const UNTIL_MENDED: &str = "Left out, until what is bad above is mended.";
 
 /// What a patient has that cannot even be found.
 pub fn cannot_open(output: &Output, failure: Failure) -> Result<(), Failure> {
@@ -36,7 +42,7 @@ pub fn cannot_open(output: &Output, failure: Failure) -> Result<(), Failure> {
 pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure> {
     let mut findings = vec![Finding::good("stack", tool.stack.name.clone())];
     let configuration = tool.stack.configuration();
-    let (directory, tokens, attempts, keyring, app, api) = tokio::join!(
+    let (directory, tokens, attempts, (keyring, keys), app, api) = tokio::join!(
         tables::table(tool, "directory", &configuration.directory_table, &["pk", "sk"]),
         tables::table(tool, "tokens", &configuration.tokens_table, &["pk", "sk"]),
         tables::attempts_table(tool, &configuration.login_attempts_table),
@@ -44,13 +50,19 @@ pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure>
         secrets::app_secret(tool),
         api::check(tool),
     );
-    for part in [directory, tokens, attempts, keyring, vec![app], api] {
+    let live_tokens = match keys {
+        // Whoever deploys may look at the deployment, and need not be let into the tables for it.
+        _ if arguments.read_only => Finding::skipped(live_tokens::LIVE_TOKENS, READ_ONLY),
+        Some(keys) if !is_bad(&tokens) => live_tokens::check(tool, &keys).await,
+        _ => Finding::skipped(live_tokens::LIVE_TOKENS, UNTIL_MENDED),
+    };
+    for part in [directory, tokens, attempts, keyring, vec![live_tokens, app], api] {
         findings.extend(part);
     }
     if arguments.read_only {
-        findings.push(Finding::good(round::ROUND, "Left out, because of --read-only."));
-    } else if findings.iter().any(|finding| finding.verdict == Verdict::Bad) {
-        findings.push(Finding::good(round::ROUND, "Left out, until what is bad above is mended."));
+        findings.push(Finding::skipped(round::ROUND, READ_ONLY));
+    } else if is_bad(&findings) {
+        findings.push(Finding::skipped(round::ROUND, UNTIL_MENDED));
     } else {
         findings.extend(round::make(tool).await);
     }

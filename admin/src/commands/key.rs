@@ -26,7 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Shows the keys, the newest first, and how many live server-to-server tokens each has signed.
+    /// Shows the keys, the newest first, and how many live server-to-server tokens each has signed; last, keys of live tokens
+    /// that are not in the keyring.
     List,
     /// Adds a new key, which signs ten minutes later. All others go on verifying, so nobody is logged out.
     Rotate,
@@ -53,13 +54,14 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
 
 /// The live server-to-server tokens of a key.
 #[derive(Default)]
-struct LiveTokens {
-    count: u64,
-    stores: BTreeSet<String>,
+pub struct LiveTokens {
+    pub count: u64,
+    pub stores: BTreeSet<String>,
 }
 
-/// The live server-to-server tokens that each key has signed, in all stores.
-async fn live_tokens(tool: &Tool) -> Result<BTreeMap<String, LiveTokens>, Failure> {
+/// The live server-to-server tokens that each key has signed, in all stores. It reads the whole table, which costs what the
+/// table holds, however little of it is asked for.
+pub async fn live_tokens(tool: &Tool) -> Result<BTreeMap<String, LiveTokens>, Failure> {
     let request = tool
         .stack
         .dynamodb
@@ -103,6 +105,14 @@ async fn list(tool: &Tool) -> Result<(), Failure> {
         };
         let live = tokens.get(&key.kid).map_or(0, |live| live.count);
         rows.push(vec![json!(key.kid), json!(does), json!(key.signs_from), json!(live)])?;
+    }
+    for (kid, live) in tokens.iter().filter(|(kid, _)| !secret.has(kid)) {
+        rows.push(vec![
+            json!(kid),
+            json!("is not in the keyring: its tokens are refused"),
+            json!(null),
+            json!(live.count),
+        ])?;
     }
     rows.end()
 }

@@ -2,17 +2,18 @@
 
 use crate::{
     audit::{Change, DONE, IN_DOUBT},
+    commands::doctor::tables,
     failure::{Failure, Kind},
     output::{count, say},
     tool::{Tool, no_store},
     values::StoreArgument,
 };
 use accounts::{Accounts, Addition};
+use aws_sdk_dynamodb::types::TableStatus;
 use clap::Args;
 use serde_json::{Value, json};
 use shared::{
     configuration::Configuration,
-    fault::Fault,
     tables::directory::{Customer, CustomerLogin, Directory, Store},
 };
 
@@ -70,33 +71,76 @@ struct Restoration<'a> {
 impl Restoration<'_> {
     async fn bring_back(&mut self) -> Result<(), Failure> {
         let stack = &self.tool.stack;
+        self.refuse_no_directory().await?;
         let kept = Directory::new(stack.dynamodb.clone(), self.from_table.into());
-        let kept_store = kept.store(self.store).await.map_err(|fault| self.no_table(fault))?;
+        let kept_store = kept.store(self.store).await?;
         let configuration = Configuration { directory_table: self.from_table.into(), ..stack.configuration().clone() };
         let kept = Accounts::new(&stack.dynamodb, &configuration, stack.services.clock.clone());
+        if kept.stores().next().await?.is_none() {
+            return Err(self.no_directory("there is no store in it"));
+        }
         self.bring_back_store(kept_store).await?;
         self.bring_back_users(&kept).await?;
         self.bring_back_customers(&kept).await
     }
 
-    fn no_table(&self, fault: Fault) -> Failure {
-        if fault.code.as_deref() == Some("ResourceNotFoundException") {
-            return Failure::new(
-                Kind::NotFound,
-                format!("There is no table {} in this account and region.", self.from_table),
-            );
+    /// Refuses a table that cannot be one that the directory was restored into, as its description tells.
+    async fn refuse_no_directory(&self) -> Result<(), Failure> {
+        let Self { tool, from_table, .. } = *self;
+        if from_table == tool.stack.configuration().directory_table {
+            return Err(self.no_directory("it is the stack's own directory, into which it would be brought back"));
         }
-        fault.into()
+        let described = match tables::describe(tool, from_table).await {
+            Ok(described) => described,
+            Err(fault) if fault.code.as_deref() == Some("ResourceNotFoundException") => {
+                return Err(Failure::new(
+                    Kind::NotFound,
+                    format!("There is no table {from_table} in this account and region."),
+                ));
+            }
+            Err(fault) => return Err(fault.into()),
+        };
+        if described.table_status() == Some(&TableStatus::Creating) {
+            return Err(Failure::new(
+                Kind::NotFound,
+                format!(
+                    "The table {from_table} is still being restored. Run the same command again when it is ACTIVE."
+                ),
+            ));
+        }
+        if tables::key_attributes(&described) != ["pk", "sk"] {
+            return Err(self.no_directory("it has other keys"));
+        }
+        Ok(())
+    }
+
+    fn no_directory(&self, because: &str) -> Failure {
+        let Self { from_table, .. } = self;
+        Failure::new(
+            Kind::Invalid,
+            format!(
+                "The table {from_table} is none that the directory was restored into: {because}. docs/operating.md says under \
+                 \"Accounts are lost\" how to restore it."
+            ),
+        )
     }
 
     async fn bring_back_store(&mut self, kept: Option<Store>) -> Result<(), Failure> {
         let Self { tool, store, from_table, .. } = *self;
-        if tool.stack.services.directory.store(store).await?.is_some() {
+        let is_there = tool.stack.services.directory.store(store).await?.is_some();
+        // There may be some of its accounts all the same, if the moment lies within its removal, but not all.
+        let kept = kept.ok_or_else(|| {
+            let says = if is_there {
+                format!("The table {from_table} has no store {store}, so nothing of it can be brought back. Restore the directory as it \
+                         was when the store was there.")
+            } else {
+                format!("Neither the stack nor the table {from_table} has a store {store}.")
+            };
+            Failure::new(Kind::NotFound, says)
+        })?;
+        if is_there {
             return Ok(());
         }
-        let kept = kept.ok_or_else(|| {
-            Failure::new(Kind::NotFound, format!("Neither the stack nor the table {from_table} has a store {store}."))
-        })?;
         // It is one that is made now: storefront tokens from before its removal stay void.
         if !self.writes || self.is_added(tool.stack.accounts.add_store(store, kept.channels).await?)? {
             self.restored.push(vec![json!("store"), json!(null), json!(null)]);

@@ -1,6 +1,6 @@
 //! `b2b-auth store`.
 
-use super::doctor::round::DOCTORS_STORE;
+use super::doctor::round::DOCTORS_STORES;
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
@@ -56,8 +56,11 @@ pub enum Command {
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Add { store, .. } if store == DOCTORS_STORE => {
-            Err(Failure::new(Kind::Invalid, format!("{store} is the store that `b2b-auth doctor` makes and removes.")))
+        Command::Add { store, .. } if store.starts_with(DOCTORS_STORES) => {
+            let stores = format!(
+                "Stores whose hashes begin with {DOCTORS_STORES} are those that `b2b-auth doctor` makes and removes."
+            );
+            Err(Failure::new(Kind::Invalid, stores))
         }
         Command::Add { store, channels } => add(tool, &store, channels).await,
         Command::List => list(tool).await,

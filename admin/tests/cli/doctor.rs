@@ -1,9 +1,15 @@
 //! `b2b-auth doctor`.
 
-use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, command_at, run, run_deployed};
+use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, command_at, in_store, run, run_deployed};
+use axum::{Router, http::StatusCode};
+use local::{demo, server, server::Server};
 use serde_json::{Value, json};
-use shared::tables::directory::Store;
-use tests::{Fate, Proxy};
+use shared::{
+    clock::Clock,
+    tables::{directory::Store, items::string},
+};
+use std::time::Duration;
+use tests::{Fate, Proxy, Setup, TestStack, demo_key, eventually, new_key, with};
 
 /// What stands beside the one thing that is bad.
 #[track_caller]
@@ -19,6 +25,14 @@ fn doctor(stack: &OperatedStack) -> Ended {
     stack.b2b_auth(&["--output", "json", "doctor"])
 }
 
+/// What the doctor says under this name, as result, finding and mend.
+#[track_caller]
+fn said(ended: &Ended, check: &str) -> Vec<[String; 3]> {
+    let findings: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+    let of_check = findings.iter().filter(|finding| finding["check"] == check);
+    of_check.map(|finding| ["result", "finding", "mend"].map(|name| finding[name].as_str().unwrap().into())).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_that_works_is_good_and_nothing_of_the_visit_is_left() {
     let stack = OperatedStack::start().await;
@@ -32,9 +46,10 @@ async fn a_stack_that_works_is_good_and_nothing_of_the_visit_is_left() {
         assert_eq!(round["finding"], "8 calls of the API, from a login to a deleted token, went as they should.");
     }
     assert_eq!(stack.json(&["store", "list"]), before);
-    let client = &stack.dynamodb;
-    let items = client.scan().table_name("directory").send().await.unwrap();
-    assert!(!format!("{items:?}").contains("b2b-auth-doctor"));
+    for table in ["directory", "tokens"] {
+        let items = stack.dynamodb.scan().table_name(table).send().await.unwrap();
+        assert!(!format!("{items:?}").contains("b2b-auth-doctor"), "{table}: {items:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,9 +82,7 @@ async fn keyring_of_a_deployed_stack(stack: &OperatedStack, policy: Fate, replic
     });
     let aws = aws_with_clock_ahead(&proxy.url, 0).await;
     let ended = run_deployed(&aws.url, &["--output", "json", "doctor", "--read-only"]);
-    let findings: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
-    let of_keyring = findings.iter().filter(|finding| finding["check"] == "secret: keyring");
-    of_keyring.map(|finding| ["result", "finding", "mend"].map(|name| finding[name].as_str().unwrap().into())).collect()
+    said(&ended, "secret: keyring")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,13 +193,183 @@ async fn doctors_do_not_get_into_each_others_way() {
     let stack = OperatedStack::start().await;
     let store = |created_at| Store { channels: vec![1], created_at };
     let now = stack.clock.now();
-    stack.accounts().put_store("b2b-auth-doctor", &store(now - 60)).await.unwrap();
+    // Of one that is at work or was killed a minute ago, and of two that were killed long ago, one of them while it removed its own.
+    stack.accounts().put_store("b2b-auth-doctor-1", &store(now - 60)).await.unwrap();
+    stack.accounts().put_store("b2b-auth-doctor-2", &store(now - 3600)).await.unwrap();
+    stack.accounts().put_store("b2b-auth-doctor-3", &store(now - 3600)).await.unwrap();
+    let own = [("pk", "b2b-auth-doctor-3"), ("sk", "STORE")].map(|(name, text)| (name.into(), string(text)));
+    stack.dynamodb.delete_item().table_name("directory").set_key(Some(own.into())).send().await.unwrap();
     let ended = doctor(&stack);
     ended.succeeds();
-    assert!(ended.stdout.contains("Another doctor is at work") && ended.audit().is_empty(), "{ended:?}");
-    assert!(stack.directory().store("b2b-auth-doctor").await.unwrap().is_some());
-    // One that was interrupted has left its store.
-    stack.accounts().put_store("b2b-auth-doctor", &store(now - 3600)).await.unwrap();
-    doctor(&stack).changes("doctor");
-    assert!(stack.directory().store("b2b-auth-doctor").await.unwrap().is_none());
+    assert_eq!(said(&ended, "round")[0][0], "good", "{ended:?}");
+    let audit = ended.audit();
+    let stores: Vec<_> = audit.iter().map(|line| line["store"].as_str().unwrap()).collect();
+    assert!(audit.iter().all(|line| line["audit"] == "doctor" && line["result"] == "done"), "{ended:?}");
+    assert!(stores[..2] == ["b2b-auth-doctor-2", "b2b-auth-doctor-3"] && stores.len() == 3, "{ended:?}");
+    let left: Vec<_> =
+        stack.json(&["store", "list"]).as_array().unwrap().iter().map(|row| row["store"].clone()).collect();
+    assert_eq!(left, ["b2b-auth-doctor-1", demo::STORE, demo::OTHER_STORE]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_that_is_killed_half_way_leaves_nothing_that_the_next_one_stumbles_over() {
+    let stack = OperatedStack::start().await;
+    let killed = stack.start_tool(stack.aws_url(), &["doctor"]);
+    let has_begun = async || stack.json(&["store", "list"]).as_array().unwrap().len() == 3;
+    eventually(has_begun).await;
+    killed.signal("-KILL");
+    assert_eq!(killed.ended().await.code, None);
+    let ended = doctor(&stack);
+    ended.succeeds();
+    let findings: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(findings.iter().all(|finding| finding["result"] == "good"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_comes_too_late_or_too_early_is_the_clocks_fault_and_not_the_credentials() {
+    for (code, message) in [
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 20270115T070000Z is now earlier than 20270115T075500Z (20270115T080000Z - 5 min.)",
+        ),
+        (
+            "InvalidSignatureException",
+            "Signature not yet current: 20270115T090000Z is still later than 20270115T080500Z (20270115T080000Z + 5 min.)",
+        ),
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+    ] {
+        let body = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+        );
+        let answer = move || async move { (StatusCode::FORBIDDEN, [("Content-Type", "text/xml")], body) };
+        let aws = Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap();
+        complaint(
+            &run_deployed(&aws.url, &["--output", "json", "doctor"]),
+            "It cannot be looked at.",
+            "This machine's clock is minutes off",
+        );
+        run_deployed(&aws.url, &["store", "list"]).fails(6, "This machine's clock is minutes off");
+    }
+}
+
+/// The demo key with another of its values.
+fn demo_key_with(name: &str, value: &str) -> String {
+    with(demo_key(), name, value).to_string()
+}
+
+const OTHER_KEY: &str = "another-0123456789abcdef0123456789abcdef";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_tokens_whose_key_is_not_in_the_keyring_are_bad() {
+    let stack = OperatedStack::start().await;
+    let create = |name: &str| {
+        let user = ["--email", demo::ADMIN_EMAIL, "--name", name];
+        stack.b2b_auth(&[&in_store(&["token", "create"]), &user[..]].concat()).succeeds();
+    };
+    create("second");
+    assert_eq!(said(&doctor(&stack), "live tokens")[0][..2], ["good", "The keys of all are in the keyring: 2 tokens."]);
+    // Warm functions hold the keyring from before.
+    stack.put_keyring(&new_key().to_string()).await;
+    // The first becomes the version before the current one, which it differs from in nothing.
+    stack.put_keyring(&with(new_key(), "signsFrom", 1).to_string()).await;
+    let ended = doctor(&stack);
+    complaint(
+        &ended,
+        "2 live tokens of demostore carry a key that is not in the keyring, and are refused: demo.",
+        "AWSCURRENT",
+    );
+    assert_eq!(
+        said(&ended, "round"),
+        [["skipped", "Left out, until what is bad above is mended.", ""].map(str::to_owned)]
+    );
+    // Those that have ended or are revoked are nobody's any more.
+    stack.b2b_auth(&["token", "revoke", "--store", demo::STORE, "--all", "--confirm", demo::STORE]).succeeds();
+    assert_eq!(said(&doctor(&stack), "live tokens")[0][..2], ["good", "The keys of all are in the keyring: 0 tokens."]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyring_in_which_a_key_has_become_another_is_bad_without_a_look_at_the_tokens() {
+    let stack = OperatedStack::start().await;
+    let read_only = ["--output", "json", "doctor", "--read-only"];
+    let renamed = demo_key_with("kid", "renamed");
+    let replaced = demo_key_with("key", OTHER_KEY);
+    for (keyring, says) in [
+        (&renamed, "The key demo is called renamed now, so what it has signed is refused."),
+        (&replaced, "Another key has taken the place of demo, so what that has signed is refused."),
+    ] {
+        stack.put_keyring(&demo_key().to_string()).await;
+        // Which of both is the later is told by seconds here.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        stack.put_keyring(keyring).await;
+        complaint(&stack.b2b_auth(&read_only), says, "Move AWSCURRENT back");
+        // As it says.
+        let (current, previous) = versions(&stack).await;
+        let back = stack.secrets.update_secret_version_stage().secret_id("keyring").version_stage("AWSCURRENT");
+        back.remove_from_version_id(current).move_to_version_id(previous).send().await.unwrap();
+        let ended = stack.b2b_auth(&read_only);
+        ended.succeeds();
+        for check in ["live tokens", "round"] {
+            assert_eq!(said(&ended, check)[0][..2], ["skipped", "Left out, because of --read-only."], "{ended:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_that_only_reads_reads_no_items() {
+    let stack = OperatedStack::start().await;
+    let proxy = Proxy::start(stack.aws_url()).await;
+    stack.start_tool(&proxy.url, &["doctor", "--read-only"]).ended().await.succeeds();
+    let operations: Vec<_> = proxy.take_requests().into_iter().map(|(operation, _)| operation).collect();
+    let is_about_items = |operation: &&String| !operation.starts_with("Describe") && *operation != "GetSecretValue";
+    assert_eq!(operations.iter().find(is_about_items), None, "the role that deploys may not");
+    stack.start_tool(&proxy.url, &["doctor"]).ended().await.succeeds();
+    assert_eq!(proxy.seen("Scan"), 1);
+}
+
+/// The versions of the keyring that have the labels `AWSCURRENT` and `AWSPREVIOUS`.
+async fn versions(stack: &OperatedStack) -> (String, String) {
+    let described = stack.secrets.describe_secret().secret_id("keyring").send().await.unwrap();
+    let versions = described.version_ids_to_stages.unwrap();
+    let with =
+        |label: &str| versions.iter().find(|(_, stages)| stages.iter().any(|stage| stage == label)).unwrap().0.clone();
+    (with("AWSCURRENT"), with("AWSPREVIOUS"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_round_is_compared_with_the_keyring_as_it_is_now() {
+    let replaced = demo_key_with("key", OTHER_KEY);
+    // A function that holds a keyring goes on with it for five minutes. The version before it must be the same, or that is told.
+    let stack = OperatedStack::start().await;
+    assert_eq!(stack.list(&demo::token(), "").await.status, 200);
+    for _ in 0..2 {
+        stack.put_keyring(&replaced).await;
+    }
+    complaint(&doctor(&stack), "list-backend-tokens, a good token: 401 instead of 200", "look again in 5 minutes");
+    let stack = OperatedStack::start().await;
+    stack.create_token("warm").await;
+    for _ in 0..2 {
+        stack.put_keyring(&replaced).await;
+    }
+    let ended = doctor(&stack);
+    complaint(
+        &ended,
+        "create-backend-token signs with another key demo than the keyring has",
+        "look again in 5 minutes",
+    );
+    assert_eq!(stack.json(&["store", "list"]).as_array().unwrap().len(), 2, "its store is removed all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_disagree_are_told_to_be_set() {
+    for ahead in [-3600, 3600] {
+        let clock = Clock::new(move || Clock::system().now().saturating_add_signed(ahead));
+        let stack = TestStack::start_with(Setup { clock, ..Setup::default() }).await;
+        let ended = run(command_at(stack.aws_url(), &stack.api_url(), &["--output", "json", "doctor"]), "");
+        complaint(
+            &ended,
+            "exchange-customer-jwt, a good JWT: 401 instead of 200",
+            "The functions' clock and this machine's are 36",
+        );
+        assert!(!ended.stdout.contains("Deploy again"), "{ended:?}");
+    }
 }

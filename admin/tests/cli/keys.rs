@@ -47,7 +47,12 @@ async fn a_key_that_is_needed_is_only_retired_by_force() {
     let forced = stack.b2b_auth(&["key", "retire", "demo", "--force"]);
     forced.changes("key retire");
     assert!(forced.stderr.contains("Retiring demo although it is still needed"), "{forced:?}");
-    assert_eq!(keys(&stack), [(newest.clone(), "signs and verifies".into(), 0)]);
+    let missing = "is not in the keyring: its tokens are refused";
+    assert_eq!(
+        keys(&stack),
+        [(newest.clone(), "signs and verifies".into(), 0), ("demo".into(), missing.into(), 1)],
+        "they are to be taken back"
+    );
     stack.b2b_auth(&["token", "verify", &demo::token()]).fails(8, "unknown kid");
     let looked_at = stack.b2b_auth(&["doctor", "--read-only"]);
     assert!(
@@ -58,7 +63,10 @@ async fn a_key_that_is_needed_is_only_retired_by_force() {
     // The only key has leaked: another takes its place.
     stack.b2b_auth(&["key", "retire", &newest, "--force"]).changes("key retire");
     let left = keys(&stack);
-    assert!(left.len() == 1 && left[0].0 != newest && left[0].1 == "signs and verifies", "{left:?}");
+    assert!(
+        left.len() == 2 && left[1].0 == "demo" && left[0].0 != newest && left[0].1 == "signs and verifies",
+        "{left:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,4 +104,12 @@ async fn an_interrupted_rotation_is_finished_or_replaced() {
     assert!(after.len() == 2 && after[0].0 != version, "{after:?}");
     let looked_at = stack.b2b_auth(&["doctor"]);
     assert!(looked_at.code == Some(0) && !looked_at.stdout.contains("not finished"), "{looked_at:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_live_tokens_that_the_keyring_lacks_are_listed_too() {
+    let stack = OperatedStack::start().await;
+    stack.put_keyring(&new_key().to_string()).await;
+    let listed = [("new", "signs and verifies", 0), ("demo", "is not in the keyring: its tokens are refused", 1)];
+    assert_eq!(keys(&stack), listed.map(|(key, does, live)| (key.to_owned(), does.to_owned(), live)));
 }

@@ -1,9 +1,14 @@
 //! `b2b-auth restore`.
 
-use crate::support::OperatedStack;
+use crate::support::{OperatedStack, in_store};
+use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement};
 use local::demo;
 use serde_json::json;
-use shared::tables::directory::Customer;
+use shared::tables::{
+    directory::Customer,
+    items::{key, string},
+};
+use tests::{Fate, Proxy};
 
 /// A copy of the directory, as DynamoDB's point-in-time recovery makes one.
 async fn restored_table(stack: &OperatedStack) {
@@ -72,4 +77,61 @@ async fn what_cannot_be_restored_is_one_sentence() {
     let ended = restore("nostore");
     ended.fails(3, "Neither the stack nor the table restored has a store nostore.");
     assert_eq!((ended.stdout.as_str(), ended.audit().len()), ("", 0));
+}
+
+/// A table of items that have a key of these attributes, of this store among others.
+async fn other_table(stack: &OperatedStack, name: &str, key: &[&str]) {
+    let mut request = stack.dynamodb.create_table().table_name(name).billing_mode("PAY_PER_REQUEST".into());
+    for (attribute, role) in key.iter().zip(["HASH", "RANGE"]) {
+        let definition = AttributeDefinition::builder().attribute_name(*attribute).attribute_type("S".into()).build();
+        let element = KeySchemaElement::builder().attribute_name(*attribute).key_type(role.into()).build();
+        request = request.attribute_definitions(definition.unwrap()).key_schema(element.unwrap());
+    }
+    request.send().await.unwrap();
+    let item = key.iter().map(|attribute| ((*attribute).to_owned(), string(demo::STORE))).collect();
+    stack.dynamodb.put_item().table_name(name).set_item(Some(item)).send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_no_directory_is_refused() {
+    let stack = OperatedStack::start().await;
+    for (name, key) in [("one-key", &["pk"] as &[_]), ("other-keys", &["id", "at"]), ("same-keys", &["pk", "sk"])] {
+        other_table(&stack, name, key).await;
+    }
+    for (table, because) in [
+        ("tokens", "there is no store in it"),
+        ("same-keys", "there is no store in it"),
+        ("login-attempts", "it has other keys"),
+        ("one-key", "it has other keys"),
+        ("other-keys", "it has other keys"),
+        ("directory", "it is the stack's own directory"),
+    ] {
+        for arguments in [["--from-table", table].as_slice(), &["--from-table", table, "--dry-run"]] {
+            let ended = stack.b2b_auth(&[&in_store(&["restore"]), arguments].concat());
+            ended.fails(2, &format!("The table {table} is none that the directory was restored into: {because}"));
+            assert_eq!((ended.stdout.as_str(), ended.audit().len()), ("", 0), "{ended:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_without_the_store_brings_nothing_back_and_says_so() {
+    let stack = OperatedStack::start().await;
+    restored_table(&stack).await;
+    for (pk, sk) in [(demo::STORE, "STORE"), ("#STORES", demo::STORE)] {
+        stack.dynamodb.delete_item().table_name("restored").set_key(Some(key(pk, sk.into()))).send().await.unwrap();
+    }
+    let ended = stack.b2b_auth(&in_store(&["restore", "--from-table", "restored"]));
+    ended.fails(3, "The table restored has no store demostore, so nothing of it can be brought back.");
+    assert_eq!((ended.stdout.as_str(), ended.audit().len()), ("", 0), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_not_ready_is_waited_for() {
+    let stack = OperatedStack::start().await;
+    let proxy = Proxy::start(stack.aws_url()).await;
+    let creating = json!({"Table": {"TableName": "restored", "TableStatus": "CREATING"}});
+    proxy.fault_in("DescribeTable", Fate::Answered(200, creating));
+    let restore = in_store(&["restore", "--from-table", "restored"]);
+    stack.start_tool(&proxy.url, &restore).ended().await.fails(3, "The table restored is still being restored.");
 }

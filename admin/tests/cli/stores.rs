@@ -29,7 +29,7 @@ async fn what_cannot_be_done_to_a_store_is_one_sentence_and_changes_nothing() {
     let too_long = "a".repeat(65);
     for (arguments, code, says) in [
         (vec!["store", "add", demo::STORE], 4, "There already is a store demostore."),
-        (vec!["store", "add", "b2b-auth-doctor"], 2, "the store that `b2b-auth doctor` makes"),
+        (vec!["store", "add", "b2b-auth-doctor-1"], 2, "`b2b-auth doctor` makes and removes"),
         (vec!["store", "add", "a b"], 2, "must be 1 to 64 letters"),
         (vec!["store", "add", "#STORES"], 2, "must be 1 to 64 letters"),
         (vec!["store", "add", ""], 2, "must be 1 to 64 letters"),

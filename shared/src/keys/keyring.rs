@@ -59,6 +59,12 @@ impl KeyringSecret {
     pub fn keys(&self) -> impl Iterator<Item = &KeySecret> {
         std::iter::once(&self.current).chain(&self.previous)
     }
+
+    /// Whether it has a key of this id.
+    #[must_use]
+    pub fn has(&self, kid: &str) -> bool {
+        self.keys().any(|key| key.kid == kid)
+    }
 }
 
 impl Keyring {

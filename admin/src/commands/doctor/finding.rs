@@ -14,6 +14,8 @@ pub enum Verdict {
     Doubtful,
     /// Callers are refused, or soon will be.
     Bad,
+    /// It was not looked at.
+    Skipped,
 }
 
 /// What a check has found.
@@ -37,10 +39,25 @@ impl Finding {
         Self { check: check.into(), verdict: Verdict::Bad, says: says.into(), mend: mend.into() }
     }
 
+    /// That a check was left out.
+    pub fn skipped(check: impl Into<String>, because: impl Into<String>) -> Self {
+        Self { check: check.into(), verdict: Verdict::Skipped, says: because.into(), mend: String::new() }
+    }
+
+    /// With other words on what to do.
+    pub fn with_mend(self, mend: impl Into<String>) -> Self {
+        Self { mend: mend.into(), ..self }
+    }
+
     /// That a check could not be made.
     pub fn failed(check: impl Into<String>, failure: &Failure) -> Self {
         Self::bad(check, "It could not be looked at.", failure.message.clone())
     }
+}
+
+/// Whether anything is bad.
+pub fn is_bad(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.verdict == Verdict::Bad)
 }
 
 pub fn report(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
@@ -51,6 +68,7 @@ pub fn report(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
             Verdict::Good => "good",
             Verdict::Doubtful => "doubtful",
             Verdict::Bad => "BAD",
+            Verdict::Skipped => "skipped",
         };
         if output.format == Format::Json {
             rows.push(vec![json!(check), json!(result), json!(says), json!(mend)])?;

@@ -1,10 +1,20 @@
 //! The secrets: whether they are there, and can be used.
 
 use super::{finding::Finding, safety};
-use crate::{commands::key, output::count, tool::Tool};
+use crate::{
+    commands::key::{
+        self,
+        keyring::{CURRENT, PREVIOUS},
+    },
+    output::count,
+    tool::Tool,
+};
 use aws_sdk_secretsmanager::{
     error::{ProvideErrorMetadata, SdkError},
-    operation::{describe_secret::DescribeSecretOutput, get_secret_value::GetSecretValueError},
+    operation::{
+        describe_secret::DescribeSecretOutput,
+        get_secret_value::{GetSecretValueError, GetSecretValueOutput},
+    },
 };
 use shared::{
     fault::Fault,
@@ -20,33 +30,33 @@ const ROTATION: &str = "rotation";
 /// Largest secret, in bytes (Secrets Manager's quota).
 const MAX_SECRET_BYTES: usize = 65_536;
 
-pub async fn keyring(tool: &Tool) -> Vec<Finding> {
+/// What there is to say of the keyring, and the keyring if it can be used.
+pub async fn keyring(tool: &Tool) -> (Vec<Finding>, Option<KeyringSecret>) {
     let secret_id = &tool.stack.configuration().keyring_secret_id;
-    let text = match secret_text(tool, secret_id).await {
-        Ok(Some(text)) => text,
+    let value = match secret_value(tool, secret_id, CURRENT).await {
+        Ok(Some(value)) => value,
         Ok(None) => {
-            return vec![Finding::bad(
+            let finding = Finding::bad(
                 KEYRING,
                 "There is no keyring, so no function can sign or verify.",
                 format!(
                     "If it was deleted less than 30 days ago: aws secretsmanager restore-secret --secret-id {secret_id}. Else see \
                      \"The keyring is gone\" in docs/operating.md."
                 ),
-            )];
+            );
+            return (vec![finding], None);
         }
-        Err(fault) => return vec![Finding::failed(KEYRING, &fault.into())],
+        Err(fault) => return (vec![Finding::failed(KEYRING, &fault.into())], None),
     };
-    let keys = match KeyringSecret::parse(&text).and_then(|secret| Keyring::new(&secret).map(|_| secret)) {
+    let text = value.secret_string().unwrap_or_default();
+    let keys = match KeyringSecret::parse(text).and_then(|secret| Keyring::new(&secret).map(|_| secret)) {
         Ok(keys) => keys,
         Err(problem) => {
-            let back = format!(
-                "Move AWSCURRENT back to the version before: aws secretsmanager describe-secret --secret-id {secret_id} shows the versions, \
-                 aws secretsmanager update-secret-version-stage moves the label. Then retire again what was retired since."
-            );
-            return vec![Finding::bad(KEYRING, format!("It cannot be used: {problem}."), back)];
+            return (vec![Finding::bad(KEYRING, format!("It cannot be used: {problem}."), move_back(tool))], None);
         }
     };
     let mut findings = usable_keyring(&keys, text.len(), tool.stack.services.clock.now());
+    findings.extend(altered(tool, &value, &keys).await);
     match key::keyring::pending(tool).await {
         Ok(None) => {}
         Ok(Some(version)) => findings.push(Finding::doubtful(
@@ -66,7 +76,47 @@ pub async fn keyring(tool: &Tool) -> Vec<Finding> {
             Err(error) => findings.push(Finding::failed(ROTATION, &Fault::of_aws("DescribeSecret", error).into())),
         }
     }
-    findings
+    (findings, Some(keys))
+}
+
+/// What to do about a keyring that was changed by hand and is none any more.
+pub fn move_back(tool: &Tool) -> String {
+    let secret_id = &tool.stack.configuration().keyring_secret_id;
+    format!(
+        "Move AWSCURRENT back to the version before: aws secretsmanager describe-secret --secret-id {secret_id} shows the versions, \
+         aws secretsmanager update-secret-version-stage moves the label. Then retire again what was retired since."
+    )
+}
+
+/// That a key of the version before has another id now, or an id another key: neither rotating nor retiring does that.
+async fn altered(tool: &Tool, current: &GetSecretValueOutput, keys: &KeyringSecret) -> Option<Finding> {
+    let secret_id = &tool.stack.configuration().keyring_secret_id;
+    let previous = match secret_value(tool, secret_id, PREVIOUS).await {
+        Ok(previous) => previous?,
+        Err(fault) => return Some(Finding::failed(KEYRING, &fault.into())),
+    };
+    // The label was moved back to the older version, away from one that was no good.
+    if previous.created_date() > current.created_date() {
+        return None;
+    }
+    let before = KeyringSecret::parse(previous.secret_string().unwrap_or_default()).ok()?;
+    let pairs = || keys.keys().flat_map(|now| before.keys().map(move |before| (before, now)));
+    let says = pairs().find_map(|(before, now)| match (before.kid == now.kid, before.key == now.key) {
+        (true, false) => {
+            Some(format!("Another key has taken the place of {}, so what that has signed is refused.", now.kid))
+        }
+        (false, true) if !keys.has(&before.kid) => {
+            let (before, now) = (&before.kid, &now.kid);
+            Some(format!("The key {before} is called {now} now, so what it has signed is refused."))
+        }
+        _ => None,
+    })?;
+    let mend = format!(
+        "If this is what mends the version before, `b2b-auth key rotate` makes one that is compared with it instead. Else it was changed \
+         by hand. {}",
+        move_back(tool)
+    );
+    Some(Finding::bad(KEYRING, says, mend))
 }
 
 /// What there is to say of a keyring that can be used.
@@ -145,14 +195,14 @@ pub async fn app_secret(tool: &Tool) -> Finding {
 
 /// The app whose current-customer JWTs are exchanged, or why there is none; none without a secret.
 pub async fn app(tool: &Tool) -> Result<Option<Result<AppSecret, &'static str>>, Fault> {
-    let text = secret_text(tool, &tool.stack.configuration().app_secret_id).await?;
-    Ok(text.map(|text| AppSecret::parse(&text)))
+    let value = secret_value(tool, &tool.stack.configuration().app_secret_id, CURRENT).await?;
+    Ok(value.map(|value| AppSecret::parse(value.secret_string().unwrap_or_default())))
 }
 
-/// The text of a secret; none if there is no such secret, or only for as long as its deletion can be undone.
-async fn secret_text(tool: &Tool, secret_id: &str) -> Result<Option<String>, Fault> {
-    match tool.stack.secrets.get_secret_value().secret_id(secret_id).send().await {
-        Ok(value) => Ok(Some(value.secret_string.unwrap_or_default())),
+/// The version of a secret that has this label; none if there is no such, or only for as long as its deletion can be undone.
+async fn secret_value(tool: &Tool, secret_id: &str, label: &str) -> Result<Option<GetSecretValueOutput>, Fault> {
+    match tool.stack.secrets.get_secret_value().secret_id(secret_id).version_stage(label).send().await {
+        Ok(value) => Ok(Some(value)),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(Fault::of_aws("GetSecretValue", error)),
     }

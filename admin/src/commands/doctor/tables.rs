@@ -25,7 +25,7 @@ pub async fn table(tool: &Tool, what: &str, name: &str, key_attributes: &[&str])
         }
         Err(fault) => return vec![Finding::failed(check, &fault.into())],
     };
-    let keys: Vec<_> = described.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
+    let keys = self::key_attributes(&described);
     if keys != key_attributes {
         return vec![Finding::bad(
             check,
@@ -51,7 +51,13 @@ pub async fn table(tool: &Tool, what: &str, name: &str, key_attributes: &[&str])
     findings
 }
 
-async fn describe(tool: &Tool, table: &str) -> Result<TableDescription, Fault> {
+/// The attributes that are a table's key.
+pub fn key_attributes(table: &TableDescription) -> Vec<&str> {
+    table.key_schema().iter().map(KeySchemaElement::attribute_name).collect()
+}
+
+/// What DynamoDB says of a table.
+pub async fn describe(tool: &Tool, table: &str) -> Result<TableDescription, Fault> {
     let answer = tool.stack.dynamodb.describe_table().table_name(table).send().await;
     let answer = answer.map_err(|error| Fault::of_aws("DescribeTable", error))?;
     answer.table.ok_or_else(|| Fault::in_words("DescribeTable gave no description"))

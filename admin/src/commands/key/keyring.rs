@@ -12,7 +12,10 @@ use shared::{
     keys::keyring::{Keyring, KeyringSecret},
 };
 
-const CURRENT: &str = "AWSCURRENT";
+/// The label of the version that is in use.
+pub const CURRENT: &str = "AWSCURRENT";
+/// The label of the one before it.
+pub const PREVIOUS: &str = "AWSPREVIOUS";
 /// The label of the version that a rotation has begun.
 pub const PENDING: &str = "AWSPENDING";
 /// The label of a keyring that is written before it becomes the current one, so that a change in between is noticed.
@@ -30,8 +33,13 @@ pub async fn current(tool: &Tool) -> Result<CurrentKeyring, Failure> {
     let request = tool.stack.secrets.get_secret_value().secret_id(secret_id).version_stage(CURRENT);
     let value = request.send().await.map_err(|error| Fault::of_aws("GetSecretValue", error))?;
     let secret = KeyringSecret::parse(value.secret_string().unwrap_or_default()).map_err(broken)?;
-    Keyring::new(&secret).map_err(broken)?;
+    usable(&secret)?;
     Ok(CurrentKeyring { version: value.version_id.unwrap_or_default(), secret })
+}
+
+/// The keys of the secret, as functions use them.
+pub fn usable(secret: &KeyringSecret) -> Result<Keyring, Failure> {
+    Keyring::new(secret).map_err(broken)
 }
 
 fn broken(problem: &str) -> Failure {
@@ -43,7 +51,7 @@ fn broken(problem: &str) -> Failure {
 
 /// Id of the key that signs now.
 pub fn signing_kid(secret: &KeyringSecret, now: u64) -> Result<String, Failure> {
-    Ok(Keyring::new(secret).map_err(broken)?.signing_key(now).kid.clone())
+    Ok(usable(secret)?.signing_key(now).kid.clone())
 }
 
 /// Takes the steps that Secrets Manager takes in a rotation; each may be repeated.
@@ -86,7 +94,7 @@ pub fn random_id() -> Result<String, Failure> {
 
 /// Makes `next` the current keyring, if `version` still is.
 pub async fn replace(tool: &Tool, version: &str, next: &KeyringSecret) -> Result<(), Failure> {
-    Keyring::new(next).map_err(broken)?;
+    usable(next)?;
     // Under a label of its own first: one that becomes current at once would undo a change that was made meanwhile.
     let id = put_next(tool, next).await?;
     let request = label_request(tool, CURRENT).move_to_version_id(&id).remove_from_version_id(version);

@@ -60,6 +60,16 @@ impl TokenTable {
         Read::new(&self.client, &self.table, store_hash, COUNTER.into())
     }
 
+    /// Deletes the counter of a store that is gone, and whose hash nobody will use again: the next would give the same ids.
+    ///
+    /// # Errors
+    /// If DynamoDB fails.
+    pub async fn delete_counter(&self, store_hash: &str) -> Result<(), Fault> {
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key(store_hash, COUNTER.into())));
+        delete.send().await.map_err(|error| Fault::of_aws("DeleteItem", error))?;
+        Ok(())
+    }
+
     /// Writes a token, if at the same moment `maker` holds: it may be a while since the maker's password was looked at.
     /// `record` makes the record once its id is known. `counter` may be out of date. `max` is how many tokens a store may have
     /// that have not ended by `now`, in Unix seconds; those that have are counted only where there would be too many with them.
