@@ -24,6 +24,7 @@ Exit codes:
   6  no AWS credentials, expired ones, no permission, or no such stack
   7  AWS is throttled or cannot be reached; run the same command again
   8  it was looked at, and is not good: a token, rows of an import, a deployment
+  9  standard output could not be written
 
 After 2 to 6 nothing was changed. Every change writes a line of JSON, which begins with {\"audit\", to standard error.
 `b2b-auth help COMMAND` has more examples.";

@@ -24,6 +24,8 @@ pub enum Kind {
     Unavailable = 7,
     /// It was looked at, and is not good: a token, rows of an import, a deployment.
     NotGood = 8,
+    /// Standard output cannot be written.
+    Unwritable = 9,
 }
 
 impl Kind {

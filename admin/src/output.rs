@@ -41,7 +41,13 @@ pub fn say(line: &str) {
 
 /// Prints a line of what was asked for.
 pub fn print(line: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{line}").map_err(|error| cannot_print(&error))
+    print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Prints what was asked for as it is.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut to = io::stdout().lock();
+    to.write_all(bytes).and_then(|()| to.flush()).map_err(|error| cannot_print(&error))
 }
 
 impl Output {
@@ -57,15 +63,14 @@ impl Output {
 
     /// One object: in a table, a line for each member.
     pub fn object(&self, object: &Value) -> Result<(), Failure> {
-        let mut to = io::stdout().lock();
-        let printed = match (self.format, object) {
+        match (self.format, object) {
             (Format::Table, Value::Object(members)) => {
                 let width = members.keys().map(String::len).max().unwrap_or(0);
-                members.iter().try_for_each(|(name, value)| writeln!(to, "{name:<width$}  {}", cell(name, value)))
+                let line = |(name, value): (&String, _)| format!("{name:<width$}  {}", cell(name, value));
+                print(&members.iter().map(line).collect::<Vec<_>>().join("\n"))
             }
-            _ => writeln!(to, "{object:#}"),
-        };
-        printed.map_err(|error| cannot_print(&error))
+            _ => print(&format!("{object:#}")),
+        }
     }
 }
 
@@ -150,10 +155,11 @@ pub fn utc(unix_seconds: u64) -> String {
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| unix_seconds.to_string())
 }
 
-fn cannot_print(error: &io::Error) -> Failure {
+/// That standard output cannot be written.
+pub fn cannot_print(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         // Whoever reads, such as `head`, has had enough, and needs no message.
-        return Failure::new(Kind::Fault, "");
+        return Failure::new(Kind::Unwritable, "");
     }
-    Failure::new(Kind::Fault, format!("Standard output cannot be written: {error}"))
+    Failure::new(Kind::Unwritable, format!("Standard output cannot be written: {error}"))
 }

@@ -11,3 +11,4 @@ mod restore;
 mod stores;
 mod support;
 mod tokens;
+mod unwritable;
