@@ -9,6 +9,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 /// Rows that a table looks at to find the widths of its columns; later ones may be out of line.
 const ROWS_MEASURED: usize = 200;
 
+/// Ranges of ids that are told one by one.
+const RANGES: usize = 100;
+
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -147,6 +150,22 @@ fn cell(name: &str, value: &Value) -> String {
 /// A number with its noun, such as `1 token` or `2 tokens`.
 pub fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Ids in their order as ranges, such as `1-433,435`. Of very many ranges those in the middle are left out: a line that grows
+/// without end is lost on its way to a log.
+pub fn ranges(ids: &[u64]) -> String {
+    let ranges: Vec<String> = ids
+        .chunk_by(|before, after| before + 1 == *after)
+        .map(|range| match range {
+            [first, .., last] => format!("{first}-{last}"),
+            _ => range[0].to_string(),
+        })
+        .collect();
+    match &ranges[..] {
+        [first @ .., last] if ranges.len() > RANGES => format!("{},…,{last}", first[..RANGES - 1].join(",")),
+        ranges => ranges.join(","),
+    }
 }
 
 /// Unix seconds as a time in UTC.

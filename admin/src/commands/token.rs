@@ -6,7 +6,7 @@ use crate::{
     audit::Change,
     confirm::confirm,
     failure::{Failure, Kind},
-    output::{count, say},
+    output::{count, ranges, say},
     tool::Tool,
     values::{StoreArgument, email, name, time},
 };
@@ -101,6 +101,19 @@ pub struct Filter {
 impl Filter {
     fn is_empty(&self) -> bool {
         self.issued_before.is_none() && self.email.is_none() && self.key.is_none()
+    }
+
+    /// As an audit line names them.
+    fn described(&self) -> Value {
+        let mut described = json!({});
+        for (name, value) in
+            [("issuedBefore", json!(self.issued_before)), ("email", json!(self.email)), ("key", json!(self.key))]
+        {
+            if !value.is_null() {
+                described[name] = value;
+            }
+        }
+        described
     }
 
     fn matches(&self, token: &TokenRecord) -> bool {
@@ -251,7 +264,12 @@ async fn revoke(
     } else {
         return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email, --key or --all."));
     };
-    let details = json!({"ids": chosen});
+    let mut details = filter.described();
+    if all {
+        details["all"] = json!(true);
+    }
+    details["count"] = json!(chosen.len());
+    details["ids"] = json!(ranges(&chosen));
     tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async {
         for id in &chosen {
             // If it is gone, somebody else was faster.

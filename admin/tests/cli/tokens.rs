@@ -3,7 +3,7 @@
 use crate::support::{Ended, OperatedStack, in_store, run};
 use local::demo;
 use serde_json::{Value, json};
-use tests::{keyed, sign, signed_with_demo_key};
+use tests::{fill_store, keyed, sign, signed_with_demo_key};
 
 fn create(stack: &OperatedStack, name: &str) -> Value {
     stack.json(&in_store(&["token", "create", "--email", "Admin@example.com", "--name", name]))
@@ -82,6 +82,23 @@ async fn a_pile_of_tokens_is_revoked_by_age_by_maker_or_whole() {
     stack.b2b_auth(&[&in_store(&["token", "revoke", "--all"])[..], &confirm].concat()).changes("token revoke");
     assert_eq!(ids(&stack, &[]), Vec::<u64>::new());
     stack.b2b_auth(&in_store(&["token", "revoke", "--all", "4"])).fails(2, "cannot be used with");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_stays_short_however_many_tokens_it_names() {
+    let stack = OperatedStack::start().await;
+    let store = "bigstore";
+    fill_store(&stack, store, 2400, 1200, 0).await;
+    let by_email = ["token", "revoke", "--email", "ADMIN@example.com", "--store", store, "--confirm", store];
+    let ended = stack.b2b_auth(&by_email);
+    ended.changes("token revoke");
+    for line in ended.audit() {
+        let details = &line["details"];
+        assert_eq!((&details["count"], &details["email"]), (&json!(1200), &json!("ADMIN@example.com")));
+        let ids = details["ids"].as_str().unwrap();
+        assert!(ids.starts_with("1,3,5,") && ids.ends_with(",…,2399"), "{ids}");
+        assert!(line.to_string().len() < 1024, "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
