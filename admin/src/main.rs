@@ -6,6 +6,7 @@ mod commands;
 mod confirm;
 mod date;
 mod failure;
+mod interrupts;
 mod output;
 mod password;
 mod stack;

@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Kind};
 use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use std::io::{self, Write};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -39,7 +40,13 @@ pub struct Rows {
 /// Prints a line for the person at the terminal, in one write: what goes to the same place from elsewhere cannot come between
 /// the line and its end.
 pub fn say(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    // Where it cannot be written, nobody can be told that either.
+    let _ = try_to_say(line);
+}
+
+/// The same for a line that must not be lost.
+pub fn try_to_say(line: &str) -> io::Result<()> {
+    io::stderr().write_all(format!("{line}\n").as_bytes())
 }
 
 /// Prints a line of what was asked for.
@@ -165,6 +172,18 @@ pub fn ranges(ids: &[u64]) -> String {
     match &ranges[..] {
         [first @ .., last] if ranges.len() > RANGES => format!("{},…,{last}", first[..RANGES - 1].join(",")),
         ranges => ranges.join(","),
+    }
+}
+
+/// How far something is, for a person at a terminal.
+pub fn progress(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:30} {percent:>3} %, {msg}, about {eta} left"),
+        None => (ProgressBar::no_length(), "{spinner} {msg}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

@@ -52,7 +52,7 @@ pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure>
     } else if findings.iter().any(|finding| finding.verdict == Verdict::Bad) {
         findings.push(Finding::good(round::ROUND, "Left out, until what is bad above is mended."));
     } else {
-        findings.extend(round::make(tool).await);
+        findings.extend(round::make(tool).await?);
     }
     report(&tool.output, &findings)
 }

@@ -3,7 +3,7 @@
 mod verify;
 
 use crate::{
-    audit::Change,
+    audit::{Change, Steps},
     confirm::confirm,
     failure::{Failure, Kind},
     output::{count, ranges, say},
@@ -168,31 +168,46 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
         exp: expires_at,
         last_used_at: None,
     };
-    let mut details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
+    let details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
     let maker = services.directory.token_maker_check(store, &user)?;
     let counter = together(services.tokens.counter(store)).await?;
     let max = services.configuration.max_tokens_per_store;
-    let created = match services.tokens.create(store, counter, max, now, &maker, record).await {
-        Ok(Creation::Created(token)) => Ok(token),
-        Ok(Creation::MakerChanged(_)) => Err(Failure::new(
-            Kind::Conflict,
-            format!("The backend user {email} was changed meanwhile. Run the same command again."),
-        )),
-        Ok(Creation::Full) => Err(Failure::new(
-            Kind::Refused,
-            format!(
-                "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no longer used."
-            ),
-        )),
-        Err(fault) => Err(fault.into()),
-    };
-    if let Ok(token) = &created {
-        details["id"] = json!(token.id);
-    }
-    let change = Change { action: "token create", store: Some(store), details };
-    let token = tool.change(change, async { created }).await?;
-    let signed = jwt::sign(&token.claims(store), key);
-    tool.output.object(&json!({"id": token.id, "name": token.name, "store": store, "token": signed}))
+    tool.record(Change { action: "token create", store: Some(store), details }, async |steps| {
+        let token = match services.tokens.create(store, counter, max, now, &maker, record).await? {
+            Creation::Created(token) => token,
+            Creation::MakerChanged(_) => {
+                return Err(Failure::new(
+                    Kind::Conflict,
+                    format!("The backend user {email} was changed meanwhile. Run the same command again."),
+                ));
+            }
+            Creation::Full => {
+                return Err(Failure::new(
+                    Kind::Refused,
+                    format!(
+                        "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no \
+                         longer used."
+                    ),
+                ));
+            }
+        };
+        steps.add("id", token.id);
+        let signed = jwt::sign(&token.claims(store), key);
+        // It cannot be shown before: its id shows when it is made.
+        let shown = tool.output.object(&json!({"id": token.id, "name": token.name, "store": store, "token": signed}));
+        let Err(failure) = shown else { return Ok(()) };
+        if let Err(fault) = tool.stack.accounts.revoke_token(store, token.id).await {
+            steps.did(1);
+            let fault = Failure::from(fault);
+            let message = format!(
+                "{failure}\nThe token {id} is good, and was not shown. Revoke it: b2b-auth token revoke {id} --store {store}\n{fault}",
+                id = token.id
+            );
+            return Err(Failure::new(fault.kind, message));
+        }
+        Err(failure)
+    })
+    .await
 }
 
 async fn list(tool: &Tool, store: &str, filter: &Filter) -> Result<(), Failure> {
@@ -270,15 +285,24 @@ async fn revoke(
     }
     details["count"] = json!(chosen.len());
     details["ids"] = json!(ranges(&chosen));
-    tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async {
-        for id in &chosen {
-            // If it is gone, somebody else was faster.
-            let _ = tool.stack.accounts.revoke_token(store, *id).await?;
-        }
-        Ok(())
+    tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async |steps| {
+        steps.expect(Some(chosen.len() as u64), "token");
+        let outcome = revoke_each(tool, store, &chosen, steps).await;
+        steps.add("ids", ranges(&chosen[..usize::try_from(steps.done()).unwrap_or(chosen.len())]));
+        outcome
     })
     .await?;
     say(&format!("Revoked: {}.", count(chosen.len() as u64, "token")));
+    Ok(())
+}
+
+async fn revoke_each(tool: &Tool, store: &str, ids: &[u64], steps: &Steps) -> Result<(), Failure> {
+    for id in ids {
+        steps.go_on()?;
+        // If it is gone, somebody else was faster.
+        let _ = tool.stack.accounts.revoke_token(store, *id).await?;
+        steps.did(1);
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod accounts;
 mod doctor;
 mod failures;
 mod import;
+mod interrupted;
 mod keys;
 mod restore;
 mod stores;

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::tables::directory::Customer;
 
 /// A copy of the directory, as DynamoDB's point-in-time recovery makes one.
-async fn restored_table(stack: &OperatedStack) {
+pub async fn restored_table(stack: &OperatedStack) {
     let (client, table) = (&stack.dynamodb, "restored");
     let described = client.describe_table().table_name("directory").send().await.unwrap().table.unwrap();
     let request = client.create_table().table_name(table).billing_mode("PAY_PER_REQUEST".into());

@@ -6,7 +6,7 @@ use super::{
     secrets,
 };
 use crate::{
-    audit::{Change, DONE, IN_DOUBT},
+    audit::Change,
     failure::{Failure, Kind},
     tool::{Tool, added},
 };
@@ -28,30 +28,33 @@ const EMAIL: &str = "doctor@b2b-auth.invalid";
 const CUSTOMER_ID: u64 = 1;
 const CHANNEL: u64 = 1;
 
-/// Makes the round, and takes away what it has made.
-pub async fn make(tool: &Tool) -> Vec<Finding> {
-    match begin(tool).await {
-        Ok(true) => {}
-        Ok(false) => {
+/// Makes the round, and takes away what it has made, also where a signal has come meanwhile.
+pub async fn make(tool: &Tool) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    let change = Change { action: "doctor", store: Some(DOCTORS_STORE), details: json!({"then": "removed"}) };
+    let outcome = tool.record(change, async |_| {
+        if !begin(tool).await? {
             let mend = "Try again in 15 minutes; what is left over then is removed.";
-            return vec![Finding::doubtful(ROUND, "Another doctor is at work, or was interrupted.", mend)];
+            findings.push(Finding::doubtful(ROUND, "Another doctor is at work, or was interrupted.", mend));
+            return Err(Failure::new(Kind::Conflict, "Another doctor is at work."));
         }
-        Err(failure) => return vec![Finding::failed(ROUND, &failure)],
+        match prepare(tool).await {
+            Ok(credentials) => findings.extend(steps(tool, &credentials).await),
+            Err(failure) => findings.push(Finding::failed(ROUND, &failure)),
+        }
+        tool.stack.accounts.erase_store(DOCTORS_STORE).await.map_err(|fault| {
+            let failure = Failure::from(fault);
+            let mend = format!("{failure} Then `b2b-auth store remove {DOCTORS_STORE}`.");
+            findings.push(Finding::doubtful(ROUND, "The store made for it is left over.", mend));
+            failure
+        })
+    });
+    match outcome.await {
+        Err(failure) if matches!(failure.kind, Kind::Unwritable | Kind::Interrupted) => return Err(failure),
+        Err(failure) if findings.is_empty() => findings.push(Finding::failed(ROUND, &failure)),
+        _ => {}
     }
-    let mut findings = match prepare(tool).await {
-        Ok(credentials) => steps(tool, &credentials).await,
-        Err(failure) => vec![Finding::failed(ROUND, &failure)],
-    };
-    let erased = tool.stack.accounts.erase_store(DOCTORS_STORE).await;
-    let result = if erased.is_ok() { DONE } else { IN_DOUBT };
-    let details = json!({"then": "removed"});
-    tool.note(Change { action: "doctor", store: Some(DOCTORS_STORE), details }, result).await;
-    if let Err(fault) = erased {
-        let failure = Failure::from(fault);
-        let mend = format!("{failure} Then `b2b-auth store remove {DOCTORS_STORE}`.");
-        findings.push(Finding::doubtful(ROUND, "The store made for it is left over.", mend));
-    }
-    findings
+    Ok(findings)
 }
 
 /// Makes the store. Gives false if another doctor has.
