@@ -116,7 +116,7 @@ impl Accounts {
         removed(1)?;
         self.empty_store_in_steps(store_hash, removed).await?;
         // Now that nobody is left who makes tokens: one may have been made while the others were revoked.
-        self.revoke_tokens(store_hash, removed).await?;
+        self.revoke_all_tokens(store_hash, removed).await?;
         Ok(self.batch_delete(vec![key(STORES, store_hash.into())]).await?)
     }
 
@@ -133,7 +133,7 @@ impl Accounts {
         store_hash: &str,
         removed: &impl Fn(u64) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.revoke_tokens(store_hash, removed).await?;
+        self.revoke_all_tokens(store_hash, removed).await?;
         // Backend users first: they make tokens.
         for prefix in [USERS, API_ACCOUNTS, ALL_OF_CUSTOMERS] {
             self.delete_all(store_hash, prefix, removed).await?;
@@ -141,17 +141,17 @@ impl Accounts {
         Ok(())
     }
 
-    async fn revoke_tokens<E: From<Fault>>(
+    async fn revoke_all_tokens<E: From<Fault>>(
         &self,
         store_hash: &str,
         removed: &impl Fn(u64) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut tokens = self.tokens(store_hash);
+        let mut ids = Vec::new();
         while let Some(token) = tokens.next().await? {
-            // If it is gone, somebody else was faster.
-            let _ = self.revoke_token(store_hash, token.id).await?;
-            removed(1)?;
+            ids.push(token.id);
         }
+        self.revoke_tokens(store_hash, &ids, &|_| removed(1)).await?;
         // The counter stays: a store that is made anew must not give the same ids again.
         let mut last_uses = self.items::<SortKey>(&self.tokens_table, store_hash, API_ACCOUNTS);
         while let Some(SortKey { sk }) = last_uses.next().await? {

@@ -3,7 +3,7 @@
 mod verify;
 
 use crate::{
-    audit::{Change, Steps},
+    audit::Change,
     confirm::confirm,
     failure::{Failure, Kind},
     output::{count, ranges, say},
@@ -20,6 +20,7 @@ use shared::{
         tokens::{Creation, EventChannel, TokenRecord},
     },
 };
+use std::{cell::RefCell, collections::BTreeSet};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -287,22 +288,18 @@ async fn revoke(
     details["ids"] = json!(ranges(&chosen));
     tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async |steps| {
         steps.expect(Some(chosen.len() as u64), "token");
-        let outcome = revoke_each(tool, store, &chosen, steps).await;
-        steps.add("ids", ranges(&chosen[..usize::try_from(steps.done()).unwrap_or(chosen.len())]));
+        let revoked = RefCell::new(BTreeSet::new());
+        let note = |id| {
+            revoked.borrow_mut().insert(id);
+            steps.did(1);
+            if revoked.borrow().len() < chosen.len() { steps.go_on() } else { Ok(()) }
+        };
+        let outcome = tool.stack.accounts.revoke_tokens(store, &chosen, &note).await;
+        steps.add("ids", ranges(&revoked.into_inner().into_iter().collect::<Vec<_>>()));
         outcome
     })
     .await?;
     say(&format!("Revoked: {}.", count(chosen.len() as u64, "token")));
-    Ok(())
-}
-
-async fn revoke_each(tool: &Tool, store: &str, ids: &[u64], steps: &Steps) -> Result<(), Failure> {
-    for id in ids {
-        steps.go_on()?;
-        // If it is gone, somebody else was faster.
-        let _ = tool.stack.accounts.revoke_token(store, *id).await?;
-        steps.did(1);
-    }
     Ok(())
 }
 
