@@ -23,16 +23,28 @@ pub(crate) struct SortKey {
 
 impl Accounts {
     /// Deletes the items of a partition whose sort keys begin with `prefix`, one batch after the other.
-    pub(crate) async fn delete_all(&self, pk: &str, prefix: &str) -> Result<(), Fault> {
+    /// `removed` is told of each how many items it had, and may end it there.
+    pub(crate) async fn delete_all<E: From<Fault>>(
+        &self,
+        pk: &str,
+        prefix: &str,
+        removed: &impl Fn(u64) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut items = self.items::<SortKey>(&self.directory_table, pk, prefix);
-        let mut batch = Vec::new();
-        while let Some(SortKey { sk }) = items.next().await? {
-            batch.push(key(pk, sk));
-            if batch.len() == DELETIONS {
-                self.batch_delete(std::mem::take(&mut batch)).await?;
+        loop {
+            let mut batch = Vec::new();
+            while batch.len() < DELETIONS
+                && let Some(SortKey { sk }) = items.next().await?
+            {
+                batch.push(key(pk, sk));
             }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let count = batch.len() as u64;
+            self.batch_delete(batch).await?;
+            removed(count)?;
         }
-        if batch.is_empty() { Ok(()) } else { self.batch_delete(batch).await }
     }
 
     /// Deletes what there is under these keys, at most 25.

@@ -103,13 +103,27 @@ impl Accounts {
     /// # Errors
     /// If DynamoDB fails; part of it may have been removed.
     pub async fn erase_store(&self, store_hash: &str) -> Result<(), Fault> {
-        self.empty_store(store_hash).await?;
+        self.erase_store_in_steps(store_hash, &|_| Ok(())).await
+    }
+
+    /// Removes a store and all that is in it. After each write but the last `removed` is told how many items are gone, and may
+    /// end it there.
+    ///
+    /// # Errors
+    /// That of `removed`, or if DynamoDB fails; part of it may have been removed.
+    pub async fn erase_store_in_steps<E: From<Fault>>(
+        &self,
+        store_hash: &str,
+        removed: &impl Fn(u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.empty_store_in_steps(store_hash, removed).await?;
         // From here on no account can be added. What was added meanwhile is found now; the list shows the store until then.
         self.batch_delete(vec![key(store_hash, STORE.into())]).await?;
-        self.empty_store(store_hash).await?;
+        removed(1)?;
+        self.empty_store_in_steps(store_hash, removed).await?;
         // Now that nobody is left who makes tokens: one may have been made while the others were revoked.
-        self.revoke_tokens(store_hash).await?;
-        self.batch_delete(vec![key(STORES, store_hash.into())]).await
+        self.revoke_all_tokens(store_hash, removed).await?;
+        Ok(self.batch_delete(vec![key(STORES, store_hash.into())]).await?)
     }
 
     /// Removes a store as [`Accounts::erase_store`] does, and what that keeps for a store that is made anew: this one never is.
@@ -128,25 +142,39 @@ impl Accounts {
     /// # Errors
     /// If DynamoDB fails; part of it may have been removed.
     pub async fn empty_store(&self, store_hash: &str) -> Result<(), Fault> {
-        self.revoke_tokens(store_hash).await?;
+        self.empty_store_in_steps(store_hash, &|_| Ok(())).await
+    }
+
+    async fn empty_store_in_steps<E: From<Fault>>(
+        &self,
+        store_hash: &str,
+        removed: &impl Fn(u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.revoke_all_tokens(store_hash, removed).await?;
         // Backend users first: they make tokens.
         for prefix in [USERS, API_ACCOUNTS, ALL_OF_CUSTOMERS] {
-            self.delete_all(store_hash, prefix).await?;
+            self.delete_all(store_hash, prefix, removed).await?;
         }
         Ok(())
     }
 
-    async fn revoke_tokens(&self, store_hash: &str) -> Result<(), Fault> {
+    async fn revoke_all_tokens<E: From<Fault>>(
+        &self,
+        store_hash: &str,
+        removed: &impl Fn(u64) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut tokens = self.tokens(store_hash);
+        let mut ids = Vec::new();
         while let Some(token) = tokens.next().await? {
-            // If it is gone, somebody else was faster.
-            let _ = self.revoke_token(store_hash, token.id).await?;
+            ids.push(token.id);
         }
+        self.revoke_tokens(store_hash, &ids, &|_| removed(1)).await?;
         // The counter stays: a store that is made anew must not give the same ids again.
         let mut last_uses = self.items::<SortKey>(&self.tokens_table, store_hash, API_ACCOUNTS);
         while let Some(SortKey { sk }) = last_uses.next().await? {
             let delete = self.client.delete_item().table_name(&self.tokens_table).set_key(Some(key(store_hash, sk)));
             delete.send().await.map_err(|error| Fault::of_aws("DeleteItem", error))?;
+            removed(1)?;
         }
         Ok(())
     }

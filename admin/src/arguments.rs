@@ -24,8 +24,11 @@ Exit codes:
   6  no AWS credentials, expired ones, no permission, or no such stack
   7  AWS is throttled or cannot be reached; run the same command again
   8  it was looked at, and is not good: a token, rows of an import, a deployment
+  9  standard output or an audit line could not be written
+  10 it was interrupted between two writes; run the same command again
 
-After 2 to 6 nothing was changed. Every change writes a line of JSON, which begins with {\"audit\", to standard error.
+After 2 to 6 nothing was changed. Every change writes two lines of JSON, which begin with {\"audit\", to standard error: one
+before it, without which it is not made, and one with its result.
 `b2b-auth help COMMAND` has more examples.";
 
 /// What an operator does with stores, accounts, tokens and keys.

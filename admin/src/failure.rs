@@ -25,6 +25,10 @@ pub enum Kind {
     Unavailable = 7,
     /// It was looked at, and is not good: a token, rows of an import, a deployment.
     NotGood = 8,
+    /// Standard output, or an audit line, cannot be written. Without its first line nothing is changed.
+    Unwritable = 9,
+    /// A signal ended it between two writes, or if there were two signals, at once.
+    Interrupted = 10,
 }
 
 impl Kind {

@@ -7,6 +7,7 @@ mod confirm;
 mod connection;
 mod date;
 mod failure;
+mod interrupts;
 mod output;
 mod password;
 mod stack;
@@ -24,8 +25,12 @@ use tool::Tool;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments).await {
+    let outcome = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments).await,
+        Err(mistake) if mistake.use_stderr() => mistake.exit(),
+        Err(help) => help.print().map_err(|error| output::cannot_print(&error)),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
@@ -38,8 +43,10 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Command::Completions { shell } = arguments.command {
-        clap_complete::generate(shell, &mut Arguments::command(), "b2b-auth", &mut std::io::stdout());
-        return Ok(());
+        // It panics where it cannot write.
+        let mut completions = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "b2b-auth", &mut completions);
+        return output::print_bytes(&completions);
     }
     let output = Output::new(arguments.output);
     let tool = match (&arguments.command, Stack::open(&arguments.target).await) {

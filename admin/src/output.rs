@@ -2,12 +2,16 @@
 
 use crate::failure::{Failure, Kind};
 use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use std::io::{self, Write};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Rows that a table looks at to find the widths of its columns; later ones may be out of line.
 const ROWS_MEASURED: usize = 200;
+
+/// Ranges of ids that are told one by one.
+const RANGES: usize = 100;
 
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,12 +40,24 @@ pub struct Rows {
 /// Prints a line for the person at the terminal, in one write: what goes to the same place from elsewhere cannot come between
 /// the line and its end.
 pub fn say(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    // Where it cannot be written, nobody can be told that either.
+    let _ = try_to_say(line);
+}
+
+/// The same for a line that must not be lost.
+pub fn try_to_say(line: &str) -> io::Result<()> {
+    io::stderr().write_all(format!("{line}\n").as_bytes())
 }
 
 /// Prints a line of what was asked for.
 pub fn print(line: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{line}").map_err(|error| cannot_print(&error))
+    print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Prints what was asked for as it is.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut to = io::stdout().lock();
+    to.write_all(bytes).and_then(|()| to.flush()).map_err(|error| cannot_print(&error))
 }
 
 impl Output {
@@ -57,15 +73,14 @@ impl Output {
 
     /// One object: in a table, a line for each member.
     pub fn object(&self, object: &Value) -> Result<(), Failure> {
-        let mut to = io::stdout().lock();
-        let printed = match (self.format, object) {
+        match (self.format, object) {
             (Format::Table, Value::Object(members)) => {
                 let width = members.keys().map(String::len).max().unwrap_or(0);
-                members.iter().try_for_each(|(name, value)| writeln!(to, "{name:<width$}  {}", cell(name, value)))
+                let line = |(name, value): (&String, _)| format!("{name:<width$}  {}", cell(name, value));
+                print(&members.iter().map(line).collect::<Vec<_>>().join("\n"))
             }
-            _ => writeln!(to, "{object:#}"),
-        };
-        printed.map_err(|error| cannot_print(&error))
+            _ => print(&format!("{object:#}")),
+        }
     }
 }
 
@@ -144,16 +159,45 @@ pub fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// Ids in their order as ranges, such as `1-433,435`. Of very many ranges those in the middle are left out: a line that grows
+/// without end is lost on its way to a log.
+pub fn ranges(ids: &[u64]) -> String {
+    let ranges: Vec<String> = ids
+        .chunk_by(|before, after| before + 1 == *after)
+        .map(|range| match range {
+            [first, .., last] => format!("{first}-{last}"),
+            _ => range[0].to_string(),
+        })
+        .collect();
+    match &ranges[..] {
+        [first @ .., last] if ranges.len() > RANGES => format!("{},…,{last}", first[..RANGES - 1].join(",")),
+        ranges => ranges.join(","),
+    }
+}
+
+/// How far something is, for a person at a terminal.
+pub fn progress(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:30} {percent:>3} %, {msg}, about {eta} left"),
+        None => (ProgressBar::no_length(), "{spinner} {msg}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// Unix seconds as a time in UTC.
 pub fn utc(unix_seconds: u64) -> String {
     let time = i64::try_from(unix_seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| unix_seconds.to_string())
 }
 
-fn cannot_print(error: &io::Error) -> Failure {
+/// That standard output cannot be written.
+pub fn cannot_print(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         // Whoever reads, such as `head`, has had enough, and needs no message.
-        return Failure::new(Kind::Fault, "");
+        return Failure::new(Kind::Unwritable, "");
     }
-    Failure::new(Kind::Fault, format!("Standard output cannot be written: {error}"))
+    Failure::new(Kind::Unwritable, format!("Standard output cannot be written: {error}"))
 }

@@ -82,15 +82,28 @@ async fn create(tool: &Tool, store: &str, name: String, scope: ScopeArgument) ->
     let id = &sha256[..ID_DIGITS];
     let details = json!({"id": id, "name": account.name, "scope": scope});
     tool.change(Change { action: "api-account create", store: Some(store), details }, async {
-        added(tool.stack.accounts.add_api_account(store, &sha256, &account).await?, store, |_| {
-            Failure::new(Kind::Conflict, format!("The store {store} already has an API account {id}."))
+        // Before it is good for anything: an account whose access token was lost would stay.
+        say("The access token is shown this once. Callers send it as X-Auth-Token, with the store as X-Store-Hash.");
+        tool.output.object(&json!({
+            "id": id, "name": account.name, "scope": scope, "store": store, "accessToken": token.expose_secret(),
+        }))?;
+        add(tool, store, &sha256, &account).await.map_err(|failure| {
+            let shown = if failure.leaves_doubt() {
+                "Whether the access token above is good, `b2b-auth token verify` says."
+            } else {
+                "The access token above is void."
+            };
+            Failure::new(failure.kind, format!("{failure}\n{shown}"))
         })
     })
-    .await?;
-    say("The access token is shown this once. Callers send it as X-Auth-Token, with the store as X-Store-Hash.");
-    tool.output.object(&json!({
-        "id": id, "name": account.name, "scope": scope, "store": store, "accessToken": token.expose_secret(),
-    }))
+    .await
+}
+
+async fn add(tool: &Tool, store: &str, sha256: &str, account: &ApiAccount) -> Result<(), Failure> {
+    added(tool.stack.accounts.add_api_account(store, sha256, account).await?, store, |_| {
+        let id = &sha256[..ID_DIGITS];
+        Failure::new(Kind::Conflict, format!("The store {store} already has an API account {id}."))
+    })
 }
 
 async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {

@@ -64,7 +64,7 @@ pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure>
     } else if is_bad(&findings) {
         findings.push(Finding::skipped(round::ROUND, UNTIL_MENDED));
     } else {
-        findings.extend(round::make(tool).await);
+        findings.extend(round::make(tool).await?);
     }
     report(&tool.output, &findings)
 }

@@ -121,16 +121,17 @@ async fn rotate(tool: &Tool) -> Result<(), Failure> {
     let interrupted = keyring::pending(tool).await?;
     let new = keyring::random_id()?;
     let details = json!({"key": new, "interrupted": interrupted});
-    tool.change_in_steps(Change { action: "key rotate", store: None, details }, async {
+    // Its few writes are not stopped between: half a rotation is worse than a moment's wait.
+    tool.change_in_steps(Change { action: "key rotate", store: None, details }, async |steps| {
         // What an interrupted rotation has left is finished, or where that cannot be, taken away.
         if let Some(version) = interrupted {
-            match keyring::rotate(tool, &version).await {
+            match keyring::rotate(tool, &version, steps).await {
                 Ok(()) => return Ok(()),
                 Err(RotationError::Keyring(_)) => keyring::remove_label(tool, PENDING, &version).await?,
                 Err(error) => return Err(failure(error)),
             }
         }
-        keyring::rotate(tool, &new).await.map_err(failure)
+        keyring::rotate(tool, &new, steps).await.map_err(failure)
     })
     .await?;
     let KeySecret { kid, signs_from, .. } = keyring::current(tool).await?.secret.current;

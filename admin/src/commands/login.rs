@@ -21,8 +21,9 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     let services = &tool.stack.services;
     let change = Change { action: "login unlock", store: Some(&store), details: json!({"email": email}) };
     let (as_user, as_customer) = tool
-        .change_in_steps(change, async {
+        .change_in_steps(change, async |steps| {
             let as_user = services.backend_user_attempts.forget(&store, &email, &services.clock).await?;
+            steps.did(as_user);
             Ok((as_user, services.customer_attempts.forget(&store, &email, &services.clock).await?))
         })
         .await?;

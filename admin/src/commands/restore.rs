@@ -1,7 +1,7 @@
 //! `b2b-auth restore`.
 
 use crate::{
-    audit::{Change, DONE, IN_DOUBT},
+    audit::{Change, Steps},
     commands::doctor::tables,
     failure::{Failure, Kind},
     output::{count, say},
@@ -14,6 +14,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use shared::{
     configuration::Configuration,
+    fault::Fault,
     tables::directory::{Customer, CustomerLogin, Directory, Store},
 };
 
@@ -39,16 +40,23 @@ pub async fn run(
     RestoreArguments { store, from_table, dry_run }: RestoreArguments,
 ) -> Result<(), Failure> {
     let store = store.hash.as_str();
-    let mut restoration = Restoration { tool, store, from_table: &from_table, writes: !dry_run, restored: Vec::new() };
-    let outcome = restoration.bring_back().await;
-    let restored = restoration.restored;
+    let mut restored = Vec::new();
+    let mut bring_back = async |steps: &Steps| {
+        steps.expect(None, "item");
+        let from_table = &from_table;
+        let restoration = Restoration { tool, store, from_table, writes: !dry_run, steps, restored: &mut restored };
+        let outcome = restoration.bring_back().await;
+        steps.add("restored", steps.done());
+        outcome
+    };
+    let outcome = if dry_run {
+        bring_back(&Steps::begin().await?).await
+    } else {
+        let details = json!({"fromTable": from_table});
+        tool.record(Change { action: "restore", store: Some(store), details }, bring_back).await
+    };
     if outcome.is_err() && restored.is_empty() {
         return outcome;
-    }
-    if !dry_run {
-        let details = json!({"fromTable": from_table, "restored": restored.len()});
-        let result = if outcome.is_ok() { DONE } else { IN_DOUBT };
-        tool.note(Change { action: "restore", store: Some(store), details }, result).await;
     }
     let did = if dry_run { "Would bring back" } else { "Brought back" };
     say(&format!("{did} {}.", count(restored.len() as u64, "item")));
@@ -56,7 +64,7 @@ pub async fn run(
     restored.into_iter().try_for_each(|row| rows.push(row))?;
     rows.end()?;
     outcome.map_err(|failure| {
-        Failure::new(Kind::Fault, format!("{failure}\nThe rest is missing. Run the same command again."))
+        Failure::new(failure.kind, format!("{failure}\nThe rest is missing. Run the same command again."))
     })
 }
 
@@ -65,11 +73,12 @@ struct Restoration<'a> {
     store: &'a str,
     from_table: &'a str,
     writes: bool,
-    restored: Vec<Vec<Value>>,
+    steps: &'a Steps,
+    restored: &'a mut Vec<Vec<Value>>,
 }
 
 impl Restoration<'_> {
-    async fn bring_back(&mut self) -> Result<(), Failure> {
+    async fn bring_back(mut self) -> Result<(), Failure> {
         let stack = &self.tool.stack;
         self.refuse_no_directory().await?;
         let kept = Directory::new(stack.dynamodb.clone(), self.from_table.into());
@@ -142,7 +151,7 @@ impl Restoration<'_> {
             return Ok(());
         }
         // It is one that is made now: storefront tokens from before its removal stay void.
-        if !self.writes || self.is_added(tool.stack.accounts.add_store(store, kept.channels).await?)? {
+        if self.adds(tool.stack.accounts.add_store(store, kept.channels)).await? {
             self.restored.push(vec![json!("store"), json!(null), json!(null)]);
         }
         Ok(())
@@ -152,8 +161,9 @@ impl Restoration<'_> {
         let Self { tool, store, .. } = *self;
         let mut users = kept.users(store);
         while let Some(user) = users.next().await? {
+            self.steps.go_on()?;
             if tool.stack.services.directory.backend_user(store, &user.email).await?.is_none()
-                && (!self.writes || self.is_added(tool.stack.accounts.add_user(store, &user).await?)?)
+                && self.adds(tool.stack.accounts.add_user(store, &user)).await?
             {
                 self.restored.push(vec![json!("backend user"), json!(user.email), json!(null)]);
             }
@@ -166,6 +176,7 @@ impl Restoration<'_> {
         let accounts = &tool.stack.accounts;
         let mut customers = kept.customer_logins(store);
         while let Some(CustomerLogin { customer, password_hash }) = customers.next().await? {
+            self.steps.go_on()?;
             let place = accounts.place(store, &customer.email, customer.customer_id).await?;
             if place.by_email.is_some() || place.by_id.is_some() {
                 continue;
@@ -175,17 +186,23 @@ impl Restoration<'_> {
             let customer = Customer { tokens_valid_after, ..customer };
             let row = vec![json!("customer"), json!(customer.email), json!(customer.customer_id)];
             let login = CustomerLogin { customer, password_hash };
-            if !self.writes || self.is_added(accounts.add_customer(store, &login).await?)? {
+            if self.adds(accounts.add_customer(store, &login)).await? {
                 self.restored.push(row);
             }
         }
         Ok(())
     }
 
-    /// False if somebody else has just made it.
-    fn is_added(&self, addition: Addition) -> Result<bool, Failure> {
-        match addition {
-            Addition::Added => Ok(true),
+    /// Writes it, unless it is only looked at. False if somebody else has just made it.
+    async fn adds(&self, addition: impl Future<Output = Result<Addition, Fault>>) -> Result<bool, Failure> {
+        if !self.writes {
+            return Ok(true);
+        }
+        match addition.await? {
+            Addition::Added => {
+                self.steps.did(1);
+                Ok(true)
+            }
             Addition::Taken(_) => Ok(false),
             Addition::NoStore => Err(no_store(self.store)),
         }

@@ -134,5 +134,13 @@ async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Fail
         "users": contents.users, "customers": contents.customers, "apiAccounts": contents.api_accounts, "tokens": contents.tokens,
     });
     let change = Change { action: "store remove", store: Some(hash), details };
-    tool.change_in_steps(change, async { Ok(tool.stack.accounts.erase_store(hash).await?) }).await
+    tool.change_in_steps(change, async |steps| {
+        steps.expect(None, "item");
+        let removed = |items| {
+            steps.did(items);
+            steps.go_on()
+        };
+        tool.stack.accounts.erase_store_in_steps(hash, &removed).await
+    })
+    .await
 }

@@ -5,7 +5,7 @@ mod verify;
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
-    output::{count, say},
+    output::{count, ranges, say},
     tool::Tool,
     values::{StoreArgument, email, name, time},
 };
@@ -19,6 +19,7 @@ use shared::{
         tokens::{Creation, EventChannel, TokenRecord},
     },
 };
+use std::{cell::RefCell, collections::BTreeSet};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -102,6 +103,19 @@ impl Filter {
         self.issued_before.is_none() && self.email.is_none() && self.key.is_none()
     }
 
+    /// As an audit line names them.
+    fn described(&self) -> Value {
+        let mut described = json!({});
+        for (name, value) in
+            [("issuedBefore", json!(self.issued_before)), ("email", json!(self.email)), ("key", json!(self.key))]
+        {
+            if !value.is_null() {
+                described[name] = value;
+            }
+        }
+        described
+    }
+
     fn matches(&self, token: &TokenRecord) -> bool {
         self.issued_before.is_none_or(|time| token.iat < time)
             && self.email.as_ref().is_none_or(|email| email_key(email) == email_key(&token.email))
@@ -154,31 +168,46 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
         exp: expires_at,
         last_used_at: None,
     };
-    let mut details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
+    let details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
     let maker = services.directory.token_maker_check(store, &user)?;
     let counter = together(services.tokens.counter(store)).await?;
     let max = services.configuration.max_tokens_per_store;
-    let created = match services.tokens.create(store, counter, max, now, &maker, record).await {
-        Ok(Creation::Created(token)) => Ok(token),
-        Ok(Creation::MakerChanged(_)) => Err(Failure::new(
-            Kind::Conflict,
-            format!("The backend user {email} was changed meanwhile. Run the same command again."),
-        )),
-        Ok(Creation::Full) => Err(Failure::new(
-            Kind::Refused,
-            format!(
-                "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no longer used."
-            ),
-        )),
-        Err(fault) => Err(fault.into()),
-    };
-    if let Ok(token) = &created {
-        details["id"] = json!(token.id);
-    }
-    let change = Change { action: "token create", store: Some(store), details };
-    let token = tool.change(change, async { created }).await?;
-    let signed = jwt::sign(&token.claims(store), key);
-    tool.output.object(&json!({"id": token.id, "name": token.name, "store": store, "token": signed}))
+    tool.record(Change { action: "token create", store: Some(store), details }, async |steps| {
+        let token = match services.tokens.create(store, counter, max, now, &maker, record).await? {
+            Creation::Created(token) => token,
+            Creation::MakerChanged(_) => {
+                return Err(Failure::new(
+                    Kind::Conflict,
+                    format!("The backend user {email} was changed meanwhile. Run the same command again."),
+                ));
+            }
+            Creation::Full => {
+                return Err(Failure::new(
+                    Kind::Refused,
+                    format!(
+                        "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no \
+                         longer used."
+                    ),
+                ));
+            }
+        };
+        steps.add("id", token.id);
+        let signed = jwt::sign(&token.claims(store), key);
+        // It cannot be shown before: its id shows when it is made.
+        let shown = tool.output.object(&json!({"id": token.id, "name": token.name, "store": store, "token": signed}));
+        let Err(failure) = shown else { return Ok(()) };
+        if let Err(fault) = tool.stack.accounts.revoke_token(store, token.id).await {
+            steps.did(1);
+            let fault = Failure::from(fault);
+            let message = format!(
+                "{failure}\nThe token {id} is good, and was not shown. Revoke it: b2b-auth token revoke {id} --store {store}\n{fault}",
+                id = token.id
+            );
+            return Err(Failure::new(fault.kind, message));
+        }
+        Err(failure)
+    })
+    .await
 }
 
 async fn list(tool: &Tool, store: &str, filter: &Filter) -> Result<(), Failure> {
@@ -250,13 +279,23 @@ async fn revoke(
     } else {
         return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email, --key or --all."));
     };
-    let details = json!({"ids": chosen});
-    tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async {
-        for id in &chosen {
-            // If it is gone, somebody else was faster.
-            let _ = tool.stack.accounts.revoke_token(store, *id).await?;
-        }
-        Ok(())
+    let mut details = filter.described();
+    if all {
+        details["all"] = json!(true);
+    }
+    details["count"] = json!(chosen.len());
+    details["ids"] = json!(ranges(&chosen));
+    tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async |steps| {
+        steps.expect(Some(chosen.len() as u64), "token");
+        let revoked = RefCell::new(BTreeSet::new());
+        let note = |id| {
+            revoked.borrow_mut().insert(id);
+            steps.did(1);
+            if revoked.borrow().len() < chosen.len() { steps.go_on() } else { Ok(()) }
+        };
+        let outcome = tool.stack.accounts.revoke_tokens(store, &chosen, &note).await;
+        steps.add("ids", ranges(&revoked.into_inner().into_iter().collect::<Vec<_>>()));
+        outcome
     })
     .await?;
     say(&format!("Revoked: {}.", count(chosen.len() as u64, "token")));

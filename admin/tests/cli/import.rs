@@ -317,14 +317,19 @@ async fn an_import_that_was_killed_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn an_import_that_is_interrupted_says_how_far_it_was() {
-    let stack = OperatedStack::start().await;
-    let (_csv, running) = half_way(&stack).await;
-    running.signal("-INT");
-    let ended = running.ended().await.with(1);
-    assert!(ended.stderr.contains("error: Interrupted.\nThe import ended "), "{}", ended.stderr);
-    assert!(ended.stderr.contains("The same command goes on from there."), "{}", ended.stderr);
-    assert_eq!(ended.audit()[0]["result"], "in doubt");
-    assert!(customers(&stack).await.len() < 400);
+    for signal in ["-INT", "-TERM"] {
+        let stack = OperatedStack::start().await;
+        let (csv, running) = half_way(&stack).await;
+        running.signal(signal);
+        let ended = running.ended().await.with(10);
+        assert!(ended.stderr.contains("error: Interrupted.\nThe import ended "), "{}", ended.stderr);
+        assert!(ended.stderr.contains("The same command goes on from there."), "{}", ended.stderr);
+        assert_eq!(ended.audit()[0]["result"], "interrupted");
+        let there = customers(&stack).await.len() as u64;
+        assert!((1..400).contains(&there), "{there}");
+        assert_eq!(counts(&ended), [there, there, 0, 0]);
+        assert_eq!(counts(&csv.import(&stack).await.with(0)), [400, 400 - there, there, 0]);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use shared::tables::{
 use tests::{Fate, Proxy};
 
 /// A copy of the directory, as DynamoDB's point-in-time recovery makes one.
-async fn restored_table(stack: &OperatedStack) {
+pub async fn restored_table(stack: &OperatedStack) {
     let (client, table) = (&stack.dynamodb, "restored");
     let described = client.describe_table().table_name("directory").send().await.unwrap().table.unwrap();
     let request = client.create_table().table_name(table).billing_mode("PAY_PER_REQUEST".into());

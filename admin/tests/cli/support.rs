@@ -271,19 +271,29 @@ impl Ended {
     }
 
     /// The audit lines.
-    pub fn audit(&self) -> Vec<Value> {
+    pub fn lines(&self) -> Vec<Value> {
         let lines = self.stderr.lines().filter(|line| line.starts_with("{\"audit\""));
         lines.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// That it succeeded, and wrote one audit line, of this action.
+    /// The audit lines of what was changed, or may have been, each of which another one announces.
+    pub fn audit(&self) -> Vec<Value> {
+        let (begun, ends): (Vec<_>, Vec<_>) = self.lines().into_iter().partition(|line| line["result"] == "begun");
+        assert_eq!(begun.len(), ends.len(), "{self:?}");
+        ends.into_iter().filter(|line| line["result"] != "not done").collect()
+    }
+
+    /// That it succeeded, and wrote two audit lines of this action: one before the change and one after it.
     #[track_caller]
     pub fn changes(&self, action: &str) {
         self.succeeds();
-        let audit = self.audit();
-        assert!(audit.len() == 1 && audit[0]["audit"] == action && audit[0]["result"] == "done", "{self:?}");
-        for member in ["time", "actor", "stack"] {
-            assert!(audit[0][member].is_string(), "{member}: {self:?}");
+        let results: Vec<_> = self.lines().iter().map(|line| line["result"].clone()).collect();
+        assert_eq!(results, ["begun", "done"], "{self:?}");
+        for line in self.lines() {
+            assert_eq!(line["audit"], action, "{self:?}");
+            for member in ["time", "actor", "stack"] {
+                assert!(line[member].is_string(), "{member}: {self:?}");
+            }
         }
     }
 }

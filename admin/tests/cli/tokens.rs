@@ -3,7 +3,8 @@
 use crate::support::{Ended, OperatedStack, in_store, run};
 use local::demo;
 use serde_json::{Value, json};
-use tests::{keyed, sign, signed_with_demo_key};
+use std::time::{Duration, Instant};
+use tests::{Fate, Proxy, fill_store, keyed, sign, signed_with_demo_key};
 
 fn create(stack: &OperatedStack, name: &str) -> Value {
     stack.json(&in_store(&["token", "create", "--email", "Admin@example.com", "--name", name]))
@@ -82,6 +83,41 @@ async fn a_pile_of_tokens_is_revoked_by_age_by_maker_or_whole() {
     stack.b2b_auth(&[&in_store(&["token", "revoke", "--all"])[..], &confirm].concat()).changes("token revoke");
     assert_eq!(ids(&stack, &[]), Vec::<u64>::new());
     stack.b2b_auth(&in_store(&["token", "revoke", "--all", "4"])).fails(2, "cannot be used with");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_several_blocks_are_revoked_side_by_side() {
+    let stack = OperatedStack::start().await;
+    let store = "bigstore";
+    // Ten in each of four blocks of 256 ids, all of which write the item of their block.
+    fill_store(&stack, store, 1000, 40, 0).await;
+    let proxy = Proxy::start(stack.aws_url()).await;
+    proxy.fault_in("TransactWriteItems", Fate::KeptOpen(Duration::from_millis(100)));
+    let begun = Instant::now();
+    let all = ["token", "revoke", "--all", "--store", store, "--confirm", store];
+    stack.start_tool(&proxy.url, &all).ended().await.changes("token revoke");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "one after the other they take four seconds: {took:?}");
+    // Of each block the last one is tried twice, and none was in another's way.
+    assert_eq!(proxy.seen("TransactWriteItems"), 44);
+    assert_eq!(stack.accounts().contents(store).await.unwrap().tokens, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_stays_short_however_many_tokens_it_names() {
+    let stack = OperatedStack::start().await;
+    let store = "bigstore";
+    fill_store(&stack, store, 2400, 1200, 0).await;
+    let by_email = ["token", "revoke", "--email", "ADMIN@example.com", "--store", store, "--confirm", store];
+    let ended = stack.b2b_auth(&by_email);
+    ended.changes("token revoke");
+    for line in ended.audit() {
+        let details = &line["details"];
+        assert_eq!((&details["count"], &details["email"]), (&json!(1200), &json!("ADMIN@example.com")));
+        let ids = details["ids"].as_str().unwrap();
+        assert!(ids.starts_with("1,3,5,") && ids.ends_with(",…,2399"), "{ids}");
+        assert!(line.to_string().len() < 1024, "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

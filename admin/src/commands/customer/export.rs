@@ -1,9 +1,6 @@
 //! `b2b-auth customer export`.
 
-use crate::{
-    failure::{Failure, Kind},
-    tool::Tool,
-};
+use crate::{failure::Failure, output, tool::Tool};
 use std::io;
 
 pub async fn run(tool: &Tool, store: &str) -> Result<(), Failure> {
@@ -18,10 +15,9 @@ pub async fn run(tool: &Tool, store: &str) -> Result<(), Failure> {
             file.write_record([&id, &customer.email, &channels.join(";"), &active]).map_err(cannot_print)?;
         }
     }
-    file.flush().map_err(|error| cannot_print(error.into()))
+    file.flush().map_err(|error| output::cannot_print(&error))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn cannot_print(error: csv::Error) -> Failure {
-    Failure::new(Kind::Fault, format!("Standard output cannot be written: {error}"))
+    output::cannot_print(&error.into())
 }

@@ -10,9 +10,9 @@ mod row;
 mod work;
 
 use crate::{
-    audit::{Change, DONE, IN_DOUBT},
+    audit::{Change, Steps},
     failure::{Failure, Kind},
-    output::{Rows, count, say},
+    output::{Rows, count, progress, say},
     tool::Tool,
     values::StoreArgument,
 };
@@ -20,7 +20,7 @@ use batches::{Batches, not_readable};
 use clap::Args;
 use counts::{Counts, add};
 use futures_util::{StreamExt, pin_mut, stream};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 use std::{
     fs::File,
@@ -53,15 +53,22 @@ pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure
     let import = Import { tool, arguments, counts: &counts, begun: Instant::now(), bar: progress(size) };
 
     let mut rows = tool.output.rows(&["line", "reason"]);
-    // Who it is cannot be asked any more if the credentials expire meanwhile.
-    let (outcome, _) = tokio::join!(import.run(batches, &mut rows), tool.stack.actor());
-    import.bar.finish_and_clear();
-    let outcome = outcome.and(rows.end()).map_err(|failure| import.half_way(&failure));
-
-    say(&import.summary());
-    import.note(&outcome).await;
-    import.advise();
-    outcome?;
+    let add = async |steps: &Steps| {
+        let outcome = import.run(batches, &mut rows, steps).await;
+        import.bar.finish_and_clear();
+        import.describe(steps);
+        let printed = rows.end();
+        say(&import.summary());
+        import.advise();
+        outcome.map_err(|failure| import.half_way(&failure)).map(|()| printed)
+    };
+    let printed = if arguments.dry_run {
+        add(&Steps::begin().await?).await
+    } else {
+        let details = json!({"file": arguments.file.file_name().map(|name| name.to_string_lossy())});
+        tool.record(Change { action: "customer import", store: Some(&arguments.store.hash), details }, add).await
+    };
+    printed??;
     match counts.bad.get() {
         0 => Ok(()),
         1 => Err(Failure::new(Kind::NotGood, "One row is bad, as listed. Mend it and run the same command again.")),
@@ -69,18 +76,6 @@ pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure
             Kind::NotGood,
             format!("{bad} rows are bad, as listed. Mend them and run the same command again."),
         )),
-    }
-}
-
-/// How far it is, for a person at a terminal.
-fn progress(size: Option<u64>) -> ProgressBar {
-    let (bar, template) = match size {
-        Some(size) => (ProgressBar::new(size), "{bar:30} {percent:>3} %, {msg}, about {eta} left"),
-        None => (ProgressBar::no_length(), "{spinner} {msg}"),
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }
 
@@ -93,39 +88,48 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    async fn run<R: BufRead>(&self, mut batches: Batches<'_, R>, bad_rows: &mut Rows) -> Result<(), Failure> {
+    async fn run<R: BufRead>(
+        &self,
+        mut batches: Batches<'_, R>,
+        bad_rows: &mut Rows,
+        steps: &Steps,
+    ) -> Result<(), Failure> {
         let Self { tool, arguments, counts, .. } = self;
-        let work = Work::new(&tool.stack.accounts, &arguments.store.hash, counts, arguments.dry_run);
+        let work = Work::new(&tool.stack.accounts, &arguments.store.hash, counts, arguments.dry_run, steps);
         let batches = stream::iter(std::iter::from_fn(|| batches.next().transpose()));
         let working = batches.map(async |batch| work.on(batch?).await).buffered(BATCHES);
-        let interrupted = tokio::signal::ctrl_c();
-        pin_mut!(working, interrupted);
-        loop {
-            let done = tokio::select! {
-                done = working.next() => done.transpose()?,
-                _ = &mut interrupted => return Err(Failure::new(Kind::Fault, "Interrupted.")),
+        pin_mut!(working);
+        // What is being written is waited for, so that the counts are right.
+        let mut printed = Ok(());
+        while let Some(done) = working.next().await {
+            let done = match done {
+                Ok(done) => done,
+                Err(failure) => return printed.and(Err(failure)),
             };
-            let Some(done) = done else { return Ok(()) };
             add(&counts.bad, done.bad.len());
             counts.line.set(done.last_line);
-            self.bar.suspend(|| {
-                done.bad.into_iter().try_for_each(|(line, reason)| bad_rows.push(vec![json!(line), json!(reason)]))
-            })?;
+            if printed.is_ok() {
+                printed = self.bar.suspend(|| {
+                    done.bad.into_iter().try_for_each(|(line, reason)| bad_rows.push(vec![json!(line), json!(reason)]))
+                });
+                if printed.is_err() {
+                    steps.stop();
+                }
+            }
             self.bar.set_message(self.pace());
             self.bar.set_position(done.bytes);
         }
+        printed
     }
 
-    /// A failure that says how far it is. One after which nothing was changed it is no more.
+    /// A failure that says how far it is.
     fn half_way(&self, failure: &Failure) -> Failure {
-        let Counts { added, line, .. } = self.counts;
-        let kind = if added.get() > 0 && !failure.leaves_doubt() { Kind::Fault } else { failure.kind };
-        let up_to = match line.get() {
+        let up_to = match self.counts.line.get() {
             0 => "The import ended before the first rows were done".into(),
             line => format!("The import ended after line {line}; all up to there is done"),
         };
         let next = if self.arguments.dry_run { "" } else { " The same command goes on from there." };
-        Failure::new(kind, format!("{failure}\n{up_to}.{next}"))
+        Failure::new(failure.kind, format!("{failure}\n{up_to}.{next}"))
     }
 
     fn pace(&self) -> String {
@@ -147,22 +151,17 @@ impl Import<'_> {
         )
     }
 
-    async fn note(&self, outcome: &Result<(), Failure>) {
-        let result = match outcome {
-            _ if self.arguments.dry_run => return,
-            Ok(()) => DONE,
-            Err(failure) if failure.leaves_doubt() => IN_DOUBT,
-            Err(_) => return,
-        };
-        let details = json!({
-            "file": self.arguments.file.file_name().map(|name| name.to_string_lossy()),
-            "rows": self.counts.rows(),
-            "added": self.counts.added.get(),
-            "alreadyThere": self.counts.already_there.get(),
-            "bad": self.counts.bad.get(),
-        });
-        let change = Change { action: "customer import", store: Some(&self.arguments.store.hash), details };
-        self.tool.note(change, result).await;
+    /// What the line after it says.
+    fn describe(&self, steps: &Steps) {
+        let Counts { added, already_there, bad, .. } = self.counts;
+        for (name, number) in [
+            ("rows", self.counts.rows()),
+            ("added", added.get()),
+            ("alreadyThere", already_there.get()),
+            ("bad", bad.get()),
+        ] {
+            steps.add(name, number);
+        }
     }
 
     /// What the person should know, or do, afterwards.

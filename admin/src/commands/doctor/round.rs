@@ -6,7 +6,7 @@ use super::{
     secrets,
 };
 use crate::{
-    audit::{Change, DONE, IN_DOUBT},
+    audit::Change,
     commands::key::keyring,
     failure::{Failure, Kind},
     tool::{Tool, added},
@@ -16,7 +16,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::{
     auth::access_token,
-    fault::Fault,
     keys::{
         jwt::{self, LEEWAY},
         secret_cache::RELOAD_AFTER,
@@ -35,30 +34,49 @@ const EMAIL: &str = "doctor@b2b-auth.invalid";
 const CUSTOMER_ID: u64 = 1;
 const CHANNEL: u64 = 1;
 
-/// Makes the round, and takes away what it has made, and what others have left over.
-pub async fn make(tool: &Tool) -> Vec<Finding> {
+/// Makes the round, and takes away what it has made, also where a signal has come meanwhile, and what others have left over.
+pub async fn make(tool: &Tool) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     if let Err(failure) = remove_left_over(tool).await {
+        if ends_it(&failure) {
+            return Err(failure);
+        }
         let mend = format!("{failure} The next doctor tries again.");
         findings.push(Finding::doubtful(ROUND, "What an interrupted doctor has left over could not be removed.", mend));
     }
-    let store = match keyring::random_id() {
-        Ok(id) => format!("{DOCTORS_STORES}-{id}"),
-        Err(failure) => return vec![Finding::failed(ROUND, &failure)],
-    };
-    findings.extend(match prepare(tool, store.clone()).await {
-        Ok(patient) => steps(tool, &patient).await,
-        Err(failure) => vec![Finding::failed(ROUND, &failure)],
+    let store = format!("{DOCTORS_STORES}-{}", keyring::random_id()?);
+    let mut of_the_round = Vec::new();
+    let outcome = tool.record(removal(&store), async |_| {
+        match prepare(tool, store.clone()).await {
+            Ok(patient) => of_the_round.extend(steps(tool, &patient).await),
+            Err(failure) => of_the_round.push(Finding::failed(ROUND, &failure)),
+        }
+        tool.stack.accounts.erase_store_for_ever(&store).await.map_err(|fault| {
+            let failure = Failure::from(fault);
+            let mend = format!(
+                "{failure} Then `b2b-auth store remove {store}`, or let a doctor do it in {} minutes.",
+                LONGEST / 60
+            );
+            of_the_round.push(Finding::doubtful(ROUND, "The store made for it is left over.", mend));
+            failure
+        })
     });
-    if let Err(fault) = remove(tool, &store).await {
-        let failure = Failure::from(fault);
-        let mend = format!(
-            "{failure} Then `b2b-auth store remove {store}`, or let a doctor do it in {} minutes.",
-            LONGEST / 60
-        );
-        findings.push(Finding::doubtful(ROUND, "The store made for it is left over.", mend));
+    match outcome.await {
+        Err(failure) if ends_it(&failure) => return Err(failure),
+        Err(failure) if of_the_round.is_empty() => of_the_round.push(Finding::failed(ROUND, &failure)),
+        _ => {}
     }
-    findings
+    findings.extend(of_the_round);
+    Ok(findings)
+}
+
+/// Whether nothing more is to be done, or can be told.
+fn ends_it(failure: &Failure) -> bool {
+    matches!(failure.kind, Kind::Unwritable | Kind::Interrupted)
+}
+
+fn removal(store: &str) -> Change<'_> {
+    Change { action: "doctor", store: Some(store), details: json!({"then": "removed"}) }
 }
 
 /// Removes the stores of doctors that were interrupted.
@@ -68,17 +86,11 @@ async fn remove_left_over(tool: &Tool) -> Result<(), Failure> {
         // One that is in the list alone is being removed, and takes no harm if another does it too.
         let store = tool.stack.services.directory.store(&store_hash).await?;
         if store.is_none_or(|store| store.created_at + LONGEST <= tool.stack.services.clock.now()) {
-            remove(tool, &store_hash).await?;
+            let erase = async |_: &_| Ok(tool.stack.accounts.erase_store_for_ever(&store_hash).await?);
+            tool.record(removal(&store_hash), erase).await?;
         }
     }
     Ok(())
-}
-
-async fn remove(tool: &Tool, store: &str) -> Result<(), Fault> {
-    let erased = tool.stack.accounts.erase_store_for_ever(store).await;
-    let result = if erased.is_ok() { DONE } else { IN_DOUBT };
-    tool.note(Change { action: "doctor", store: Some(store), details: json!({"then": "removed"}) }, result).await;
-    erased
 }
 
 /// The round's store, and what it calls with.

@@ -1,6 +1,7 @@
 //! The keyring as Secrets Manager keeps it: versions, and the labels that say which is which.
 
 use crate::{
+    audit::Steps,
     failure::{Failure, Kind},
     output::say,
     tool::Tool,
@@ -55,11 +56,12 @@ pub fn signing_kid(secret: &KeyringSecret, now: u64) -> Result<String, Failure> 
 }
 
 /// Takes the steps that Secrets Manager takes in a rotation; each may be repeated.
-pub async fn rotate(tool: &Tool, version: &str) -> Result<(), RotationError> {
+pub async fn rotate(tool: &Tool, version: &str, steps: &Steps) -> Result<(), RotationError> {
     let function = RotateSigningKey::new(tool.stack.secrets.clone(), tool.stack.services.clock.clone());
     for step in [Step::CreateSecret, Step::SetSecret, Step::TestSecret, Step::FinishSecret] {
         let secret_id = tool.stack.configuration().keyring_secret_id.clone();
         function.handle(Event { secret_id, client_request_token: version.into(), step }).await?;
+        steps.did(1);
     }
     Ok(())
 }

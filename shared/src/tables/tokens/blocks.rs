@@ -129,8 +129,14 @@ impl TokenTable {
     }
 }
 
+/// The block of an id. All tokens of a block write its item.
+#[must_use]
+pub fn block_of(id: u64) -> u64 {
+    (id - 1) / BLOCK
+}
+
 fn block_key(store_hash: &str, id: u64) -> Item {
-    key(store_hash, format!("{BLOCKS}{:020}", (id - 1) / BLOCK))
+    key(store_hash, format!("{BLOCKS}{:020}", block_of(id)))
 }
 
 fn group_of(id: u64) -> &'static str {

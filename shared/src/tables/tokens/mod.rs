@@ -11,6 +11,7 @@ mod pages;
 mod record;
 mod table;
 
+pub use blocks::block_of;
 pub use create::{Counter, Creation};
 pub use delete::{Deletion, Wanted};
 pub use last_use::LAST_USE_INTERVAL;

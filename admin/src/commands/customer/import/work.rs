@@ -5,7 +5,10 @@ use super::{
     counts::{Counts, add},
     row::{Row, Secret},
 };
-use crate::failure::{Failure, Kind};
+use crate::{
+    audit::Steps,
+    failure::{Failure, Kind},
+};
 use accounts::{Accounts, Addition, Place, passwords::Hashing};
 use futures_util::future::try_join_all;
 use shared::tables::{
@@ -31,12 +34,13 @@ pub struct Work<'a> {
     store: &'a str,
     counts: &'a Counts,
     is_dry_run: bool,
+    steps: &'a Steps,
     hashing: Hashing,
 }
 
 impl<'a> Work<'a> {
-    pub fn new(accounts: &'a Accounts, store: &'a str, counts: &'a Counts, is_dry_run: bool) -> Self {
-        Self { accounts, store, counts, is_dry_run, hashing: Hashing::default() }
+    pub fn new(accounts: &'a Accounts, store: &'a str, counts: &'a Counts, is_dry_run: bool, steps: &'a Steps) -> Self {
+        Self { accounts, store, counts, is_dry_run, steps, hashing: Hashing::default() }
     }
 
     /// Batches are looked at side by side and written one after the other. Two at a time would get into each other's way,
@@ -50,6 +54,7 @@ impl<'a> Work<'a> {
                 self.hash_passwords(&mut rows).await?;
             }
             until_done(&mut previous).await;
+            self.steps.go_on()?;
             if rows.is_empty() || self.is_dry_run || self.write(&rows).await? {
                 add(&self.counts.other_cost, rows.iter().filter(|row| row.has_other_cost()).count());
                 add(&self.counts.added, rows.len());
@@ -84,6 +89,8 @@ impl<'a> Work<'a> {
         let hashed = try_join_all(rows.iter_mut().map(async |row| {
             if let Secret::Password(password) = &row.secret {
                 row.secret = Secret::Hash(self.hashing.hash(password.clone()).await?);
+                // A batch of hashes takes seconds.
+                self.steps.go_on()?;
             }
             Ok(())
         }));
@@ -94,7 +101,10 @@ impl<'a> Work<'a> {
     async fn write(&self, rows: &[Row]) -> Result<bool, Failure> {
         let logins: Vec<_> = rows.iter().filter_map(login).collect();
         match self.accounts.add_customers(self.store, &logins).await? {
-            Addition::Added => Ok(true),
+            Addition::Added => {
+                self.steps.did(rows.len() as u64);
+                Ok(true)
+            }
             Addition::Taken(_) => Ok(false),
             Addition::NoStore => {
                 let problem = format!("The store {} has been removed meanwhile.", self.store);
