@@ -241,7 +241,9 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
     assert sum(passed) == len(names) > 60
 
 
-def test_delete_leaves_no_api(stack):
+def test_delete_leaves_no_api(aws, built):
+    stack = aws.deploy("deleted")
+    assert stack.call("GET", "/backend/tokens")[0] == 401
     # What `sam delete` does; it looks first for a field that the local AWS does not have.
     cloudformation = stack.aws.client("cloudformation")
     cloudformation.delete_stack(StackName=stack.name)
