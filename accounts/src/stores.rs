@@ -98,29 +98,21 @@ impl Accounts {
         self.edit(vec![self.update(key(store_hash, STORE.into()), attributes, Condition::IsThere)?]).await
     }
 
-    /// Removes a store and all that is in it. To be interrupted and begun again does no harm.
-    ///
-    /// # Errors
-    /// If DynamoDB fails; part of it may have been removed.
-    pub async fn erase_store(&self, store_hash: &str) -> Result<(), Fault> {
-        self.erase_store_in_steps(store_hash, &|_| Ok(())).await
-    }
-
     /// Removes a store and all that is in it. After each write but the last `removed` is told how many items are gone, and may
-    /// end it there.
+    /// end it there. To be interrupted and begun again does no harm.
     ///
     /// # Errors
     /// That of `removed`, or if DynamoDB fails; part of it may have been removed.
-    pub async fn erase_store_in_steps<E: From<Fault>>(
+    pub async fn erase_store<E: From<Fault>>(
         &self,
         store_hash: &str,
         removed: &impl Fn(u64) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.empty_store_in_steps(store_hash, removed).await?;
+        self.empty_store(store_hash, removed).await?;
         // From here on no account can be added. What was added meanwhile is found now; the list shows the store until then.
         self.batch_delete(vec![key(store_hash, STORE.into())]).await?;
         removed(1)?;
-        self.empty_store_in_steps(store_hash, removed).await?;
+        self.empty_store(store_hash, removed).await?;
         // Now that nobody is left who makes tokens: one may have been made while the others were revoked.
         self.revoke_all_tokens(store_hash, removed).await?;
         Ok(self.batch_delete(vec![key(STORES, store_hash.into())]).await?)
@@ -132,20 +124,14 @@ impl Accounts {
     /// As [`Accounts::erase_store`].
     pub async fn erase_store_for_ever(&self, store_hash: &str) -> Result<(), Fault> {
         // The list of all stores has it until all else is gone.
-        self.empty_store(store_hash).await?;
+        let go_on = |_| Ok(());
+        self.empty_store(store_hash, &go_on).await?;
         self.tokens.delete_counter(store_hash).await?;
-        self.erase_store(store_hash).await
+        self.erase_store(store_hash, &go_on).await
     }
 
     /// Removes all that is in a store.
-    ///
-    /// # Errors
-    /// If DynamoDB fails; part of it may have been removed.
-    pub async fn empty_store(&self, store_hash: &str) -> Result<(), Fault> {
-        self.empty_store_in_steps(store_hash, &|_| Ok(())).await
-    }
-
-    async fn empty_store_in_steps<E: From<Fault>>(
+    async fn empty_store<E: From<Fault>>(
         &self,
         store_hash: &str,
         removed: &impl Fn(u64) -> Result<(), E>,

@@ -8,6 +8,7 @@ use local::{aws, demo};
 use serde_json::json;
 use shared::{
     clock::Clock,
+    fault::Fault,
     keys::jwt::LEEWAY,
     tables::directory::{BackendUser, Customer, CustomerLogin, Role},
 };
@@ -115,7 +116,7 @@ async fn what_dynamodb_leaves_of_a_deletion_is_sent_again() {
         ("BatchWriteItem", 0..3) => left(request.body),
         _ => Fate::Forwarded,
     });
-    accounts.erase_store(demo::STORE).await.unwrap();
+    accounts.erase_store(demo::STORE, &|_| Ok::<_, Fault>(())).await.unwrap();
     assert!(stack.directory().store(demo::STORE).await.unwrap().is_none());
     assert!(!accounts.is_listed(demo::STORE).await.unwrap());
 }

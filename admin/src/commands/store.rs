@@ -140,7 +140,7 @@ async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Fail
             steps.did(items);
             steps.go_on()
         };
-        tool.stack.accounts.erase_store_in_steps(hash, &removed).await
+        tool.stack.accounts.erase_store(hash, &removed).await
     })
     .await
 }
