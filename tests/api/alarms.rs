@@ -1,6 +1,6 @@
 //! What `template.yaml` counts in the logs is what is really logged, and each alarm and the dashboard are made of that.
 
-use crate::template::{entries, function_names, template, text};
+use crate::template::{entries, function_names, resources, template, text};
 use local::demo;
 use serde_json::{Value, json};
 use shared::keys::rotation;
@@ -87,10 +87,6 @@ fn split_outside<'a>(pattern: &'a str, operator: &str) -> Vec<&'a str> {
     }
     parts.push(&pattern[first..]);
     parts
-}
-
-fn resources<'a>(template: &'a Yaml, kind: &str) -> BTreeMap<&'a str, &'a Yaml> {
-    entries(&template["Resources"]).filter(|(_, resource)| text(&resource["Type"]) == kind).collect()
 }
 
 fn filters(template: &Yaml) -> BTreeMap<&str, &Yaml> {

@@ -56,10 +56,15 @@ fn only_if<'a>(condition: &str, value: &'a Yaml) -> &'a Yaml {
 /// The method by which a browser asks whether a page may call.
 const PREFLIGHT: &str = "OPTIONS";
 
+/// The resources of a kind, by name.
+pub fn resources<'a>(template: &'a Yaml, kind: &str) -> BTreeMap<&'a str, &'a Yaml> {
+    entries(&template["Resources"]).filter(|(_, resource)| text(&resource["Type"]) == kind).collect()
+}
+
 /// Name of each function in the template, and its own name.
 pub fn function_names(template: &Yaml) -> BTreeMap<&str, &str> {
-    entries(&template["Resources"])
-        .filter(|(_, resource)| text(&resource["Type"]) == "AWS::Serverless::Function")
+    resources(template, "AWS::Serverless::Function")
+        .into_iter()
         .map(|(name, resource)| (name, text(&resource["Properties"]["CodeUri"]).strip_prefix("functions/").unwrap()))
         .collect()
 }
@@ -360,8 +365,7 @@ fn a_version_is_made_anew_for_a_parameter_if_and_only_if_it_changes_the_function
 #[test]
 fn every_role_takes_the_permissions_boundary() {
     let template = template();
-    let roles: Vec<_> =
-        entries(&template["Resources"]).filter(|(_, resource)| text(&resource["Type"]) == "AWS::IAM::Role").collect();
+    let roles = resources(&template, "AWS::IAM::Role");
     for (name, role) in &roles {
         let boundary = only_if("HasPermissionsBoundary", &role["Properties"]["PermissionsBoundary"]);
         assert_eq!(text(boundary), "PermissionsBoundaryArn", "{name}");
