@@ -17,6 +17,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir())
+EMAIL, PASSWORD = "admin@example.com", "a password of the end-to-end tests"
 # What the local AWS does not know: rotation schedules, and alarms that sum up metrics.
 PARAMETERS = {"RotationDays": 0, "DatabaseThrottlesThreshold": 0}
 
@@ -130,6 +131,33 @@ class Stack:
     def list(self, token):
         return self.call("GET", "/backend/tokens", authToken=token)
 
+    def check_tokens(self, tokens):
+        """That each of them is good, and lists all of them and no other."""
+        for token in tokens:
+            status, answer = self.list(token)
+            assert (status, [entry["token"] for entry in answer["data"]]) == (200, tokens)
+
+    def b2b_auth(self, programs, *arguments, given=None, **environment):
+        """What the operator's tool prints; it must succeed."""
+        ended = subprocess.run(
+            [programs / "b2b-auth", "--stack-name", self.name, "--api-url", self.api_url, *arguments],
+            env={**self.aws.environment, **environment}, input=given, capture_output=True, text=True,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def add_store(self, programs, store):
+        """With an administrator."""
+        self.b2b_auth(programs, "store", "add", store)
+        user = ["user", "add", EMAIL, "--store", store, "--role", "administrator", "--password-stdin"]
+        self.b2b_auth(programs, *user, given=PASSWORD)
+
+    def create_token(self, store):
+        """Of the store's administrator."""
+        status, answer = self.call("POST", "/auth/backend", login(store))
+        assert status == 200, answer
+        return answer["data"][0]["token"]
+
     def live(self, function):
         """The version that callers reach."""
         name = f"{self.name}-{function}"
@@ -141,6 +169,11 @@ class Stack:
         client.update_function_configuration(FunctionName=name, Description=str(uuid.uuid4()))
         version = client.publish_version(FunctionName=name)["Version"]
         client.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
+
+
+def login(store):
+    """What the administrator of a store asks for a token with."""
+    return {"storeHash": store, "email": EMAIL, "password": PASSWORD, "name": "e2e"}
 
 
 @pytest.fixture(scope="session")

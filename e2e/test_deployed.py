@@ -11,10 +11,9 @@ import uuid
 import zipfile
 
 import pytest
-from conftest import FUNCTIONS, ROOT, cargo_test
+from conftest import FUNCTIONS, ROOT, cargo_test, login
 
-STORE, EMAIL, PASSWORD = "e2e", "admin@example.com", "a password of the end-to-end test"
-CREATE = {"storeHash": STORE, "email": EMAIL, "password": PASSWORD, "name": "e2e"}
+STORE = "e2e"
 # Amazon Linux 2023's; a newer one is missing there.
 GLIBC = (2, 34)
 
@@ -22,21 +21,8 @@ GLIBC = (2, 34)
 @pytest.fixture(scope="module")
 def token(stack, programs):
     """A first token, of the first administrator."""
-    for arguments in [
-        ["store", "add", STORE],
-        ["user", "add", EMAIL, "--store", STORE, "--role", "administrator", "--password-stdin"],
-    ]:
-        subprocess.run(
-            [programs / "b2b-auth", "--stack-name", stack.name, "--api-url", stack.api_url, *arguments],
-            env=stack.aws.environment, input=PASSWORD, text=True, check=True,
-        )
-    return create_token(stack)
-
-
-def create_token(stack):
-    status, answer = stack.call("POST", "/auth/backend", CREATE)
-    assert status == 200, answer
-    return answer["data"][0]["token"]
+    stack.add_store(programs, STORE)
+    return stack.create_token(STORE)
 
 
 def kid(token):
@@ -104,11 +90,9 @@ def test_rotation_keeps_every_token_good(stack, token):
         key = rotate(stack, token)
         for function in ["create-backend-token", "list-backend-tokens"]:
             stack.renew(function)
-        tokens.append(create_token(stack))
+        tokens.append(stack.create_token(STORE))
         assert kid(tokens[-1]) == key
-    for signed_with_any_key in tokens:
-        status, answer = stack.list(signed_with_any_key)
-        assert (status, [entry["token"] for entry in answer["data"]]) == (200, tokens)
+    stack.check_tokens(tokens)
 
 
 def test_versions_side_by_side_know_each_others_tokens(stack, token):
@@ -124,7 +108,7 @@ def test_versions_side_by_side_know_each_others_tokens(stack, token):
         return answer["statusCode"], json.loads(answer["body"])
 
     def create(version):
-        status, answer = invoke("create-backend-token", version, {"Content-Type": "application/json"}, CREATE)
+        status, answer = invoke("create-backend-token", version, {"Content-Type": "application/json"}, login(STORE))
         assert status == 200, answer
         return answer["data"][0]["token"]
 

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import pathlib
 import re
 import subprocess
 import time
@@ -12,7 +11,7 @@ from conftest import FUNCTIONS, ROOT
 
 # Of the template before callers reached functions by an alias.
 RELEASED = "6c83530"
-STORE, EMAIL, PASSWORD = "options", "admin@example.com", "a password of the options' test"
+STORE = "options"
 DOMAIN = "b2b.example.com"
 
 
@@ -20,19 +19,6 @@ DOMAIN = "b2b.example.com"
 def tokens():
     """Made by one version after the other; all stay good."""
     return []
-
-
-def create_token(stack, tokens):
-    body = {"storeHash": STORE, "email": EMAIL, "password": PASSWORD, "name": "options"}
-    status, answer = stack.call("POST", "/auth/backend", body)
-    assert status == 200, answer
-    tokens.append(answer["data"][0]["token"])
-
-
-def check_tokens(stack, tokens):
-    for token in tokens:
-        status, answer = stack.list(token)
-        assert (status, [entry["token"] for entry in answer["data"]]) == (200, tokens)
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +33,14 @@ def released(aws, built, programs, tokens):
     template = built / "released.yaml"
     template.write_text(text)
     stack = aws.deploy("options", template, DatabaseThrottlesThreshold=None)
-    for arguments in [
-        ["store", "add", STORE],
-        ["user", "add", EMAIL, "--store", STORE, "--role", "administrator", "--password-stdin"],
-    ]:
-        subprocess.run(
-            [programs / "b2b-auth", "--stack-name", stack.name, "--api-url", stack.api_url, *arguments],
-            env=stack.aws.environment, input=PASSWORD, text=True, check=True,
-        )
-    create_token(stack, tokens)
+    stack.add_store(programs, STORE)
+    tokens.append(stack.create_token(STORE))
     return stack
 
 
 @pytest.fixture(scope="module")
 def updated(aws, released, tokens):
-    check_tokens(released, tokens)
+    released.check_tokens(tokens)
     return aws.deploy(released.name)
 
 
@@ -69,9 +48,9 @@ def test_an_update_from_the_last_release_keeps_tokens_and_data(released, updated
     # Where routes change, the local AWS, unlike AWS, makes the API anew.
     kept = {name: value for name, value in released.outputs.items() if name not in ["ApiUrl", "RestApiId"]}
     assert kept.items() <= updated.outputs.items()
-    check_tokens(updated, tokens)
-    create_token(updated, tokens)
-    check_tokens(updated, tokens)
+    updated.check_tokens(tokens)
+    tokens.append(updated.create_token(STORE))
+    updated.check_tokens(tokens)
     assert {updated.live(function) for function in FUNCTIONS} == {"1"}
 
 
@@ -128,8 +107,8 @@ def with_options(aws, updated, before_options):
 
 def test_a_deployment_with_all_options_keeps_tokens_and_data(with_options, tokens):
     # The address of AWS's is open here all the same.
-    check_tokens(with_options, tokens)
-    create_token(with_options, tokens)
+    with_options.check_tokens(tokens)
+    tokens.append(with_options.create_token(STORE))
 
 
 def test_callers_reach_the_api_by_its_domain(with_options, tokens):
@@ -139,7 +118,7 @@ def test_callers_reach_the_api_by_its_domain(with_options, tokens):
     assert domain["regionalDomainName"] == with_options.outputs["DomainTarget"]
     address, with_options.api_host = with_options.api_host, DOMAIN
     try:
-        check_tokens(with_options, tokens)
+        with_options.check_tokens(tokens)
         assert with_options.call("GET", "/backend/tokens", prefix="/v3/io", authToken=tokens[0])[0] == 200
     finally:
         with_options.api_host = address
@@ -204,12 +183,8 @@ def test_the_keyring_is_guarded_and_copied(with_options, programs):
     assert named == [f"arn:aws:iam::000000000000:role/{name}" for name in ["operator", "deployer", "break-glass"]]
     secret = with_options.aws.client("secretsmanager").describe_secret(SecretId=with_options.outputs["KeyringSecretArn"])
     assert [replica["Region"] for replica in secret["ReplicationStatus"]] == ["eu-west-1"]
-    ended = subprocess.run(
-        [programs / "b2b-auth", "--stack-name", "options", "--api-url", with_options.api_url, "doctor", "--read-only"],
-        env=with_options.aws.environment, capture_output=True, text=True,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "break-glass" in ended.stdout and "eu-west-1" in ended.stdout
+    said = with_options.b2b_auth(programs, "doctor", "--read-only")
+    assert "break-glass" in said and "eu-west-1" in said
 
 
 def test_callers_go_back_and_forth_by_the_commands_of_the_document(with_options, before_options, tokens):
@@ -228,7 +203,7 @@ def test_callers_go_back_and_forth_by_the_commands_of_the_document(with_options,
     assert {with_options.live(function) for function in FUNCTIONS} == {"1"}
     # With the settings of then.
     assert with_options.call(*public)[0] == 401
-    check_tokens(with_options, tokens)
+    with_options.check_tokens(tokens)
     run(forth)
     assert {function: with_options.live(function) for function in FUNCTIONS} == live
 
@@ -238,7 +213,7 @@ def test_callers_go_back_and_forth_by_the_commands_of_the_document(with_options,
     run(clean_up)
     versions = {version["Version"] for version in client.list_versions_by_function(FunctionName=function)["Versions"]}
     assert versions == {"$LATEST", "1", live["list-backend-tokens"]} and left_over not in versions
-    check_tokens(with_options, tokens)
+    with_options.check_tokens(tokens)
 
 
 def test_without_the_options_all_is_as_before(aws, with_options, tokens):
@@ -248,4 +223,4 @@ def test_without_the_options_all_is_as_before(aws, with_options, tokens):
     )
     assert "AWS::ApiGateway::DomainName" not in kinds(stack) and "AWS::CloudWatch::Dashboard" not in kinds(stack)
     assert [statement["Action"] for statement in guard(stack)] == ["secretsmanager:DeleteSecret"]
-    check_tokens(stack, tokens)
+    stack.check_tokens(tokens)

@@ -4,7 +4,6 @@ import fnmatch
 import json
 import pathlib
 import re
-import subprocess
 
 import cfnlint
 import pytest
@@ -199,13 +198,9 @@ def test_the_doctor_does_with_the_deploy_role_what_it_must(doctor, aws, stack, p
     witness = Witness(aws)
     arguments = ["--read-only"] if doctor == "read-only" else []
     try:
-        ended = subprocess.run(
-            [programs / "b2b-auth", "--stack-name", stack.name, "--api-url", stack.api_url, "doctor", *arguments],
-            env={**aws.environment, "AWS_ENDPOINT_URL": witness.url}, capture_output=True, text=True,
-        )
+        stack.b2b_auth(programs, "doctor", *arguments, AWS_ENDPOINT_URL=witness.url)
     finally:
         witness.shutdown()
-    assert ended.returncode == 0, ended.stdout + ended.stderr
     statements = (roles if doctor == "read-only" else roles_with_round).deploy
     # Unlike AWS, the local AWS names secrets after the stack too. To ask who one is needs no permission.
     done = {
