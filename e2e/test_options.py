@@ -69,8 +69,8 @@ def test_by_default_no_option_is_there(updated):
 
 
 def kinds(stack):
-    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=stack.name)["StackResources"]
-    return {resource["ResourceType"] for resource in resources}
+    pages = stack.aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack.name)
+    return {resource["ResourceType"] for resource in pages.build_full_result()["StackResourceSummaries"]}
 
 
 def guard(stack):
@@ -79,8 +79,8 @@ def guard(stack):
 
 
 def alarms_of(stack):
-    # Other stacks have some too, and a page holds fifty.
-    return stack.aws.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{stack.name}-")["MetricAlarms"]
+    pages = stack.aws.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
+    return pages.build_full_result()["MetricAlarms"]
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,11 @@ def test_every_alarm_is_told_to_the_address(with_options):
     (subscription,) = with_options.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "night@example.com")
     # Each metric of ours that an alarm looks at is filled by a filter of a log group that is there.
-    filters = with_options.aws.client("logs").describe_metric_filters()["metricFilters"]
-    filters = [found for found in filters if found["metricTransformations"][0]["metricNamespace"] == "options"]
+    pages = with_options.aws.client("logs").get_paginator("describe_metric_filters").paginate()
+    filters = [
+        found for found in pages.build_full_result()["metricFilters"]
+        if found["metricTransformations"][0]["metricNamespace"] == "options"
+    ]
     counted = {found["metricTransformations"][0]["metricName"] for found in filters}
     assert counted == {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == "options"}
     assert {found["logGroupName"] for found in filters} == {"/aws/lambda/options", "/aws/apigateway/options"}
