@@ -39,6 +39,8 @@ const LOCAL_API: &str = "http://127.0.0.1:3000/api/io";
 
 /// Names the stack where `--stack-name` does not.
 const STACK_NAME: &str = "B2B_AUTH_STACK_NAME";
+/// What it holds for the local stack. No stack can be named so.
+const LOCAL: &str = "--local";
 
 /// Which stack.
 #[derive(Args)]
@@ -46,7 +48,7 @@ pub struct TargetArguments {
     /// Stack that was deployed with `sam deploy`; its outputs name tables, secrets and API. Otherwise `B2B_AUTH_STACK_NAME` names it.
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = "Which stack")]
     pub stack_name: Option<String>,
-    /// The stack that `cargo run` started on this machine, whatever the environment names.
+    /// The stack that `cargo run` started on this machine, whatever the environment names. `B2B_AUTH_STACK_NAME=--local` means it too.
     #[arg(long, global = true, help_heading = "Which stack")]
     pub local: bool,
     /// Address of another AWS than the real one; without --stack-name, that of a `cargo run` with an --aws-port of its own.
@@ -72,8 +74,9 @@ impl TargetArguments {
     fn deployed(&self) -> Result<Option<String>, Failure> {
         let wrong = |problem: String| Err(Failure::new(Kind::Invalid, problem));
         let named = std::env::var(STACK_NAME).ok().filter(|name| !name.is_empty());
+        let is_local = self.local || self.stack_name.is_none() && named.as_deref() == Some(LOCAL);
         match (&self.stack_name, named, &self.aws_endpoint) {
-            _ if self.local => {}
+            _ if is_local => {}
             (None, None, Some(_)) => {}
             (Some(name), ..) => return Ok(Some(name.clone())),
             (None, Some(name), None) => return Ok(Some(name)),
@@ -94,8 +97,8 @@ impl TargetArguments {
             [("--stack-name", &self.stack_name), ("--profile", &self.profile), ("--region", &self.region)];
         match of_deployed.into_iter().find(|(_, value)| value.is_some()) {
             Some((option, _)) => wrong(format!(
-                "{option} is for a stack that was deployed, and --local, or --aws-endpoint without --stack-name, means the one that \
-                 `cargo run` started. Leave one of them out."
+                "{option} is for a stack that was deployed, and --local, also in {STACK_NAME}, or --aws-endpoint without \
+                 --stack-name, means the one that `cargo run` started. Leave one of them out."
             )),
             None => Ok(None),
         }

@@ -133,6 +133,28 @@ async fn what_names_two_stacks_is_a_mistake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_environment_may_mean_the_local_stack() {
+    let stack = OperatedStack::start().await;
+    let aws = stack.aws_url();
+    let folder = TempDir::new().unwrap();
+    let run = |mut command: Command, arguments: &[&str]| {
+        command.args(arguments).env("B2B_AUTH_STACK_NAME", "--local");
+        run(command, "")
+    };
+    let local = |arguments: &[&str]| run(program(), arguments);
+    local(&["--aws-endpoint", aws, "store", "show", demo::STORE]).succeeds();
+    local(&["--aws-endpoint", aws, "--local", "store", "show", demo::STORE]).succeeds();
+    for [name, value] in [["--profile", "prod"], ["--region", "eu-central-1"]] {
+        local(&[name, value, "store", "list"]).fails(2, name);
+    }
+    local(&["--aws-endpoint", aws, "doctor"]).fails(2, "--api-url");
+    // What is named on the command line wins.
+    let (aws, seen) = witness().await;
+    run(with_profiles(&folder, &["--aws-endpoint", &aws.url]), &[]).fails(6, "There is no stack b2b-auth in");
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_or_a_region_that_is_none_is_a_mistake() {
     for url in ["", "localhost:8000", "ftp://127.0.0.1", "http://", "http://name:word@127.0.0.1:1"] {
         let mut command = program();
