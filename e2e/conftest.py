@@ -1,5 +1,6 @@
 """A local AWS, the template built and deployed to it, and all of it gone afterwards."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -20,6 +21,8 @@ FUNCTIONS = sorted(folder.name for folder in (ROOT / "functions").iterdir())
 EMAIL, PASSWORD = "admin@example.com", "a password of the end-to-end tests"
 # What the local AWS does not know: rotation schedules, and alarms that sum up metrics.
 PARAMETERS = {"RotationDays": 0, "DatabaseThrottlesThreshold": 0}
+# With the programs of the virtual environment.
+ENVIRONMENT = {**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def free_port():
@@ -43,8 +46,7 @@ class Aws:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.environment = {
-            **os.environ,
-            "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+            **ENVIRONMENT,
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -191,20 +193,36 @@ def built(aws):
     return ROOT / ".aws-sam" / "build"
 
 
-def cargo_test(arguments, aws, **environment):
+def cargo_test(arguments, environment):
     ended = subprocess.run(
         ["cargo", "test", "--workspace", "--locked", *arguments],
-        cwd=ROOT, env={**aws.environment, **environment}, capture_output=True, text=True,
+        cwd=ROOT, env=environment, capture_output=True, text=True,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
 
 @pytest.fixture(scope="session")
-def programs(aws):
+def programs():
     """The folder of the operator's tool and of what `cargo run` starts, as `cargo test` has built them."""
-    cargo_test(["--no-run"], aws)
+    cargo_test(["--no-run"], ENVIRONMENT)
     return ROOT / "target" / "debug"
+
+
+@contextlib.contextmanager
+def local_stack(programs, folder, *options):
+    """What `cargo run` says when it is ready, while it runs."""
+    log = folder / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen([programs / "local", *options], cwd=folder, stdout=output, stderr=output)
+    try:
+        while "Ctrl-C" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield log.read_text()
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture(scope="session")

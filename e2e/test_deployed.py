@@ -135,7 +135,7 @@ def test_versions_side_by_side_know_each_others_tokens(stack, token):
 
 
 def test_rotation_steps_against_this_secrets_manager(aws):
-    cargo_test(["--test", "secrets_manager"], aws, TEST_AWS_ENDPOINT_URL=aws.url)
+    cargo_test(["--test", "secrets_manager"], {**aws.environment, "TEST_AWS_ENDPOINT_URL": aws.url})
 
 
 def test_update_in_place_keeps_tokens_and_changes_settings(stack, token):
@@ -188,7 +188,7 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
         "what_is_no_endpoint", "stand_twice", "bodies_that_cannot_be_read", "until_the_app", "an_app_secret",
         "same_time", "parallel", "any_depth", "any_json_type",
     ]
-    listed = cargo_test(["--test", "api", "--", "--list"], aws)
+    listed = cargo_test(["--test", "api", "--", "--list"], aws.environment)
     names = [name for name in re.findall(r"^(\S+): test$", listed, re.MULTILINE) if name.startswith(modules)]
     names = [name for name in names if not any(skip in name for skip in skips)]
     waiting = queue.SimpleQueue()
@@ -217,7 +217,7 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
             except queue.Empty:
                 return passed
             arguments = ["--test", "api", "--", "--test-threads", "1", "--exact", *shard]
-            said = cargo_test(arguments, aws, TEST_DEPLOYED_STACK=str(description))
+            said = cargo_test(arguments, {**aws.environment, "TEST_DEPLOYED_STACK": str(description)})
             passed += int(re.search(r"(\d+) passed; 0 failed", said).group(1))
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(stacks)) as pool:

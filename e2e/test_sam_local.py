@@ -3,10 +3,9 @@
 import json
 import re
 import subprocess
-import time
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, local_stack
 
 OUTCOMES = json.loads((ROOT / "events" / "outcomes.json").read_text())
 # Docker's own, which `cargo run` must listen on to be reached from containers on Linux.
@@ -16,19 +15,8 @@ BRIDGE = "172.17.0.1"
 @pytest.fixture(scope="module")
 def jwt(docker, programs, tmp_path_factory):
     """The local stack's current-customer JWT, while it runs."""
-    log = tmp_path_factory.mktemp("local") / "log"
-    with log.open("w") as output:
-        local = subprocess.Popen(
-            [programs / "local", "--port", "0", "--aws-host", BRIDGE], cwd=ROOT, stdout=output, stderr=output
-        )
-    try:
-        while "Ctrl-C" not in log.read_text():
-            assert local.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield re.search(r"JWT=(\S+)", log.read_text()).group(1)
-    finally:
-        local.terminate()
-        local.wait()
+    with local_stack(programs, tmp_path_factory.mktemp("local"), "--port", "0", "--aws-host", BRIDGE) as greeting:
+        yield re.search(r"JWT=(\S+)", greeting)[1]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome["event"].removesuffix(".json"))
