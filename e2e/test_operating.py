@@ -1,4 +1,4 @@
-"""Every command of docs/operating.md, from top to bottom in one session of bash, against a stack of its own."""
+"""Every command of docs/operating.md, from top to bottom in one session of bash, against a deployed stack and a local one."""
 
 import fnmatch
 import http.client
@@ -10,30 +10,33 @@ import threading
 import urllib.parse
 
 import pytest
-from conftest import ROOT
+from conftest import ENVIRONMENT, ROOT, local_stack
 
 DOCUMENT = (ROOT / "docs" / "operating.md").read_text()
 STACK = "operating"
 # Blocks without a language are left out: the release build, which takes minutes and is the debug build here; and what is done
 # about a table that is gone, because the local AWS makes no backup of a table that is deleted.
 BLOCK = re.compile(r"^```sh\n(?P<commands>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-# What becomes of a block for this stack.
-ADDRESS = "API=$(output ApiUrl)"
+# What a block begins with that is not for both stacks.
+ONLY = {"deployed": "# Only deployed\n", "local": "# Only local\n"}
+PRACTICE = "# Only to practise\n"
+# What becomes of a block for the stack at hand.
 NAME = "B2B_AUTH_STACK_NAME=b2b-auth"
-# What has happened before a block, where the document does not do it itself.
-BEFORE = {
-    "b2b-auth login unlock": 'until login "$BUYER" wrong | grep 429 > /dev/null; do :; done',
-    # The accident. The local AWS restores a table as it is, and not as it was, so it comes after that.
-    "b2b-auth restore": 'b2b-auth user remove "$REP" --store "$STORE"; b2b-auth customer remove "$BUYER" --store "$STORE"',
-}
+ADDRESS = "API=$(output ApiUrl)"
+LOCAL_API, LOCAL_AWS = "http://127.0.0.1:3000/api/io", "http://127.0.0.1:8000"
 END = "--- the block has ended ---"
 
 
 def blocks():
-    for match in BLOCK.finditer(DOCUMENT):
-        heading = re.findall(r"^## (.+)$", DOCUMENT[: match.start()], re.MULTILINE)[-1]
-        line = DOCUMENT[: match.start()].count("\n") + 2
-        yield pytest.param(match["commands"], match["output"] or "", id=f"line {line}: {heading}")
+    """The stack, commands and output of each."""
+    for stack in ONLY:
+        for match in BLOCK.finditer(DOCUMENT):
+            others = [mark for name, mark in ONLY.items() if name != stack]
+            if match["commands"].startswith(tuple(others)):
+                continue
+            heading = re.findall(r"^## (.+)$", DOCUMENT[: match.start()], re.MULTILINE)[-1]
+            line = DOCUMENT[: match.start()].count("\n") + 2
+            yield pytest.param(stack, match["commands"], match["output"] or "", id=f"{stack}: line {line}: {heading}")
 
 
 class Shell:
@@ -114,24 +117,47 @@ class Notes(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def tool(folder, environment, command):
+    """The environment with a `b2b-auth` of this command."""
+    path = folder / "bin" / "b2b-auth"
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    path.chmod(0o755)
+    return {**environment, "HOME": str(folder), "PATH": f"{path.parent}:{environment['PATH']}"}
+
+
 @pytest.fixture(scope="module")
-def shell(aws, built, programs, tmp_path_factory):
+def deployed(aws, built, programs, tmp_path_factory):
     stack = aws.deploy(STACK)
     witness = Witness(aws)
-    folder = tmp_path_factory.mktemp("operating")
-    tool = folder / "bin" / "b2b-auth"
-    tool.parent.mkdir()
-    tool.write_text(
-        f'#!/bin/sh\nAWS_ENDPOINT_URL={witness.url} exec "{programs}/b2b-auth" --api-url "{stack.api_url}" "$@"\n'
-    )
-    tool.chmod(0o755)
-    environment = {**aws.environment, "HOME": str(folder), "PATH": f"{tool.parent}:{aws.environment['PATH']}"}
-    shell = Shell(environment, folder)
+    folder = tmp_path_factory.mktemp("deployed")
+    command = f'AWS_ENDPOINT_URL={witness.url} exec "{programs}/b2b-auth" --api-url "{stack.api_url}"'
+    shell = Shell(tool(folder, aws.environment, command), folder)
     shell.outputs, shell.witness = stack.outputs, witness
     shell.replaced = {NAME: f"B2B_AUTH_STACK_NAME={STACK}", ADDRESS: f"API={stack.api_url}"}
     yield shell
     shell.stop()
     witness.shutdown()
+
+
+@pytest.fixture(scope="module")
+def local(programs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("local")
+    # As on a machine that knows no AWS.
+    environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("AWS_")}
+    with local_stack(programs, folder, "--port", "0", "--aws-port", "0") as greeting:
+        api = re.search(r"^  API +(\S+)$", greeting, re.MULTILINE)[1]
+        aws = re.search(r"^  DynamoDB and Secrets Manager +(\S+)$", greeting, re.MULTILINE)[1]
+        command = f'exec "{programs}/b2b-auth" --aws-endpoint "{aws}" --api-url "{api}"'
+        shell = Shell(tool(folder, environment, command), folder)
+        shell.replaced = {LOCAL_API: api, LOCAL_AWS: aws}
+        yield shell
+        shell.stop()
+
+
+@pytest.fixture(scope="module")
+def shell(request):
+    return request.getfixturevalue(request.param)
 
 
 def pattern(line):
@@ -140,10 +166,8 @@ def pattern(line):
     return re.compile(r"\s+".join(words).replace(r"\s+.*", r"(\s.*)?") + r"\s*")
 
 
-@pytest.mark.parametrize("commands, output", list(blocks()))
+@pytest.mark.parametrize("shell, commands, output", list(blocks()), indirect=["shell"])
 def test_block(shell, commands, output):
-    for happened in [did for beginning, did in BEFORE.items() if commands.startswith(beginning)]:
-        shell.run(happened)
     for said, done in shell.replaced.items():
         commands = commands.replace(said, done)
     printed = shell.run(commands)
@@ -153,25 +177,43 @@ def test_block(shell, commands, output):
         assert any(pattern(expected).fullmatch(line) for line in lines), f"missing: {expected}\nIt printed:\n{printed}"
 
 
-def test_policy_allows_what_the_tool_did_and_nothing_else(shell):
+@pytest.mark.parametrize(
+    "answer, says",
+    [
+        ('{"code": 400, "data": {"errMsg": "Customer auth failed"}, "detail": "Customer auth failed"}', "Customer auth failed"),
+        # API Gateway's own.
+        ('{"message": "Forbidden"}', "Forbidden"),
+        ('{"code": 200, "data": [], "meta": {}}', "the answer has no .data.token"),
+        ("<html>", "parse error"),
+        # Where there was none, which curl or the tool has told.
+        ("", "the answer has no .data.token"),
+    ],
+)
+def test_what_has_not_the_field_fails_with_its_own_words(local, answer, says):
+    definition = re.search(r"^field\(\) .*$", DOCUMENT, re.MULTILINE)[0]
+    printed = local.run(f"{definition}\nprintf %s '{answer}' | field .data.token && exit || true")
+    assert says in printed, printed
+
+
+def test_policy_allows_what_the_tool_did_and_nothing_else(deployed):
     statements = json.loads(re.search(r"^```json\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)[1])["Statement"]
     allowed = set()
     for statement in statements:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         # A secret's ARN is one of the outputs; a table is called by its name.
-        resource = shell.outputs.get(statement["Resource"], statement["Resource"].rpartition("table/b2b-auth-")[2])
+        resource = deployed.outputs.get(statement["Resource"], statement["Resource"].rpartition("table/b2b-auth-")[2])
         resource = f"{STACK}-{resource}" if "Table-" in resource else resource
         allowed |= {(action.split(":")[1], resource) for action in actions}
     # To ask who one is needs no permission.
-    done = shell.witness.seen - {("GetCallerIdentity", "*")}
+    done = deployed.witness.seen - {("GetCallerIdentity", "*")}
     fits = lambda right, call: right[0] == call[0] and (call[1] == "*" or fnmatch.fnmatch(call[1], right[1]))
     assert [call for call in sorted(done) if not any(fits(right, call) for right in allowed)] == []
     assert [right for right in sorted(allowed) if not any(fits(right, call) for call in done)] == []
 
 
 def test_the_document_is_read_whole():
-    assert len(list(blocks())) == DOCUMENT.count("\n```sh\n")
-    for said in [NAME, ADDRESS]:
+    assert len(list(BLOCK.finditer(DOCUMENT))) == DOCUMENT.count("\n```sh\n")
+    for said in [NAME, ADDRESS, LOCAL_API, LOCAL_AWS]:
         assert DOCUMENT.count(said) == 1, said
-    for beginning in BEFORE:
-        assert DOCUMENT.count(f"```sh\n{beginning}") == 1, beginning
+    marks = re.findall(r"^(?:```sh\n)?# Only .*\n", DOCUMENT, re.MULTILINE)
+    assert set(marks) == {f"```sh\n{mark}" for mark in [*ONLY.values(), PRACTICE]}
