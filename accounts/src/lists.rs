@@ -30,6 +30,18 @@ impl<T: DeserializeOwned> Items<T> {
         let next = self.items.next().await.transpose().map_err(|error| Fault::of_aws("Query", error))?;
         next.map(from_item).transpose()
     }
+
+    /// All that are left.
+    ///
+    /// # Errors
+    /// As [`Items::next`].
+    pub async fn all(mut self) -> Result<Vec<T>, Fault> {
+        let mut all = Vec::new();
+        while let Some(item) = self.next().await? {
+            all.push(item);
+        }
+        Ok(all)
+    }
 }
 
 impl Accounts {
