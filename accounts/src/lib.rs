@@ -18,6 +18,7 @@ pub use current_customer::current_customer_jwt;
 pub use customers::{CustomerChange, MAX_CUSTOMERS, Place};
 pub use lists::Items;
 pub use stores::{Contents, ListedStore};
+pub use tokens::{Signature, StoredToken};
 pub use users::UserChange;
 
 use aws_sdk_dynamodb::{

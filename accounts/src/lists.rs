@@ -1,10 +1,13 @@
-//! Reading what a partition holds, page by page.
+//! Reading what a partition or a table holds, page by page.
 
 use crate::Accounts;
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
-    operation::query::{QueryError, builders::QueryFluentBuilder},
+    operation::{
+        query::{QueryError, builders::QueryFluentBuilder},
+        scan::{ScanError, builders::ScanFluentBuilder},
+    },
     types::Select,
 };
 use aws_smithy_async::future::pagination_stream::PaginationStream;
@@ -15,10 +18,15 @@ use shared::{
 };
 use std::marker::PhantomData;
 
-/// Items of a partition in the order of their sort keys, read as they are needed.
+/// Items of a partition in the order of their sort keys, or of a table, partition after partition; read as they are needed.
 pub struct Items<T> {
-    items: PaginationStream<Result<Item, SdkError<QueryError>>>,
+    items: Pages,
     of: PhantomData<T>,
+}
+
+enum Pages {
+    OfPartition(PaginationStream<Result<Item, SdkError<QueryError>>>),
+    OfTable(PaginationStream<Result<Item, SdkError<ScanError>>>),
 }
 
 impl<T: DeserializeOwned> Items<T> {
@@ -27,8 +35,28 @@ impl<T: DeserializeOwned> Items<T> {
     /// # Errors
     /// If DynamoDB fails, or the item is not of this form.
     pub async fn next(&mut self) -> Result<Option<T>, Fault> {
-        let next = self.items.next().await.transpose().map_err(|error| Fault::of_aws("Query", error))?;
-        next.map(from_item).transpose()
+        let next = match &mut self.items {
+            Pages::OfPartition(items) => items.next().await.transpose().map_err(|error| Fault::of_aws("Query", error)),
+            Pages::OfTable(items) => items.next().await.transpose().map_err(|error| Fault::of_aws("Scan", error)),
+        };
+        next?.map(from_item).transpose()
+    }
+
+    /// All that are left.
+    ///
+    /// # Errors
+    /// As [`Items::next`].
+    pub async fn all(mut self) -> Result<Vec<T>, Fault> {
+        let mut all = Vec::new();
+        while let Some(item) = self.next().await? {
+            all.push(item);
+        }
+        Ok(all)
+    }
+
+    /// What a scan finds.
+    pub(crate) fn scanned(scan: ScanFluentBuilder) -> Self {
+        Self { items: Pages::OfTable(scan.into_paginator().items().send()), of: PhantomData }
     }
 }
 
@@ -36,7 +64,7 @@ impl Accounts {
     /// The items of a partition whose sort keys begin with `prefix`.
     pub(crate) fn items<T: DeserializeOwned>(&self, table: &str, pk: &str, prefix: &str) -> Items<T> {
         let query = query(&self.client, table, pk, prefix).consistent_read(true);
-        Items { items: query.into_paginator().items().send(), of: PhantomData }
+        Items { items: Pages::OfPartition(query.into_paginator().items().send()), of: PhantomData }
     }
 
     /// How many there are.

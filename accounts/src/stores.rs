@@ -149,11 +149,7 @@ impl Accounts {
         store_hash: &str,
         removed: &impl Fn(u64) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut tokens = self.tokens(store_hash);
-        let mut ids = Vec::new();
-        while let Some(token) = tokens.next().await? {
-            ids.push(token.id);
-        }
+        let ids: Vec<_> = self.tokens(store_hash).all().await?.iter().map(|token| token.record.id).collect();
         self.revoke_tokens(store_hash, &ids, &|_| removed(1)).await?;
         // The counter stays: a store that is made anew must not give the same ids again.
         let mut last_uses = self.items::<SortKey>(&self.tokens_table, store_hash, API_ACCOUNTS);

@@ -1,7 +1,9 @@
 //! Server-to-server tokens, as far as an operator deals with them.
 
 use crate::{Accounts, Edit, Items};
+use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use futures_util::{StreamExt, pin_mut, stream};
+use serde::Deserialize;
 use shared::{
     fault::Fault,
     tables::tokens::{Deletion, TOKENS, TokenRecord, Wanted, block_of},
@@ -12,11 +14,54 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// second, and takes AWS some 15 ms.
 const BLOCKS_AT_ONCE: usize = 4;
 
+/// A token's record, and the store that it is of.
+#[derive(Deserialize)]
+pub struct StoredToken {
+    /// The store's hash.
+    #[serde(rename = "pk")]
+    pub store_hash: String,
+    /// What is kept of the token.
+    #[serde(flatten)]
+    pub record: TokenRecord,
+}
+
+/// What a token was signed with.
+#[derive(Deserialize)]
+pub struct Signature {
+    /// The hash of its store.
+    #[serde(rename = "pk")]
+    pub store_hash: String,
+    /// Id of the key.
+    pub kid: String,
+    /// From when the token is not valid any more, in Unix seconds.
+    #[serde(default)]
+    pub exp: Option<u64>,
+}
+
 impl Accounts {
     /// A store's tokens.
     #[must_use]
-    pub fn tokens(&self, store_hash: &str) -> Items<TokenRecord> {
+    pub fn tokens(&self, store_hash: &str) -> Items<StoredToken> {
         self.items(&self.tokens_table, store_hash, TOKENS)
+    }
+
+    /// The tokens of all stores, also of those that are being removed, store after store. It reads the whole table, which costs
+    /// what that holds, however little of it is asked for.
+    #[must_use]
+    pub fn tokens_of_all_stores(&self) -> Items<StoredToken> {
+        Items::scanned(self.scan_tokens())
+    }
+
+    /// What the tokens of all stores were signed with. It costs the same, but less comes over the network.
+    #[must_use]
+    pub fn signatures(&self) -> Items<Signature> {
+        Items::scanned(self.scan_tokens().projection_expression("pk, kid, exp"))
+    }
+
+    /// Of all items of the table only tokens have the id of a key.
+    fn scan_tokens(&self) -> ScanFluentBuilder {
+        let scan = self.client.scan().table_name(&self.tokens_table).consistent_read(true);
+        scan.filter_expression("attribute_exists(kid)")
     }
 
     /// Revokes a token.

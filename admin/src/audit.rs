@@ -112,7 +112,7 @@ impl Steps {
     }
 
     /// The result that goes with a failure, and the failure: one after which nothing was changed it is no more.
-    fn ended_in(&self, failure: Failure) -> (&'static str, Failure) {
+    pub fn ended_in(&self, failure: Failure) -> (&'static str, Failure) {
         let has_begun = self.done() > 0;
         match failure.kind {
             Kind::Interrupted => (INTERRUPTED, failure),

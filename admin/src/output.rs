@@ -13,6 +13,9 @@ const ROWS_MEASURED: usize = 200;
 /// Ranges of ids that are told one by one.
 const RANGES: usize = 100;
 
+/// Names that are told one by one.
+const NAMES: usize = 10;
+
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -173,6 +176,13 @@ pub fn ranges(ids: &[u64]) -> String {
         [first @ .., last] if ranges.len() > RANGES => format!("{},…,{last}", first[..RANGES - 1].join(",")),
         ranges => ranges.join(","),
     }
+}
+
+/// Names in their order; of very many only the first.
+pub fn named<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let more = names.len().saturating_sub(NAMES);
+    let first = names.take(NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
 }
 
 /// How far something is, for a person at a terminal.

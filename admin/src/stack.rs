@@ -126,6 +126,8 @@ impl TargetArguments {
 pub struct Stack {
     /// As messages and audit lines name it.
     pub name: String,
+    /// Its name alone; of the one that `cargo run` started, `local`.
+    pub short_name: String,
     /// What the functions work with.
     pub services: Services,
     pub accounts: Accounts,
@@ -155,7 +157,8 @@ impl Stack {
             .credentials_provider(Credentials::new("local", "local", None, None, "local"));
         let configuration = Configuration::local(StorefrontAccess::AuthToken);
         let api_url = arguments.api_url.as_deref().unwrap_or(LOCAL_API);
-        Self::new(format!("local at {endpoint}"), &config.load().await, configuration, Clock::system(), api_url)
+        let place = format!("local at {endpoint}");
+        Self::new("local", place, &config.load().await, configuration, Clock::system(), api_url)
     }
 
     async fn deployed(name: &str, arguments: &TargetArguments) -> Result<Self, Failure> {
@@ -221,18 +224,26 @@ impl Stack {
         })?;
         let elsewhere = config.endpoint_url().map(|endpoint| format!(", at {endpoint}")).unwrap_or_default();
         let place = format!("{name} in {region}, account {account}{elsewhere}");
-        let stack = Self::new(place, &config, configuration, clock, &api_url);
+        let stack = Self::new(name, place, &config, configuration, clock, &api_url);
         let identity = aws_sdk_sts::config::Builder::from(&config).interceptor(Waiting::default()).build();
         Ok(Self { identity: Some(aws_sdk_sts::Client::from_conf(identity)), ..stack })
     }
 
-    fn new(name: String, config: &SdkConfig, configuration: Configuration, clock: Clock, api_url: &str) -> Self {
+    fn new(
+        short_name: &str,
+        name: String,
+        config: &SdkConfig,
+        configuration: Configuration,
+        clock: Clock,
+        api_url: &str,
+    ) -> Self {
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).interceptor(Waiting::default()).build();
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb);
         let secrets = aws_sdk_secretsmanager::config::Builder::from(config).interceptor(Waiting::default()).build();
         let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets);
         Self {
             name,
+            short_name: short_name.into(),
             accounts: Accounts::new(&dynamodb, &configuration, clock.clone()),
             services: Services::new(&dynamodb, &secrets, configuration, clock),
             dynamodb,

@@ -12,6 +12,25 @@ pub struct StoreArgument {
     pub hash: String,
 }
 
+/// One store, or all of them.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct StoresArgument {
+    /// The store's hash.
+    #[arg(long = "store", id = "store", value_name = "STORE", value_parser = store_hash)]
+    hash: Option<String>,
+    /// In all stores. This reads the whole table of tokens.
+    #[arg(long)]
+    all_stores: bool,
+}
+
+impl StoresArgument {
+    /// The store's hash; none if all are meant.
+    pub fn one(&self) -> Option<&str> {
+        self.hash.as_deref().filter(|_| !self.all_stores)
+    }
+}
+
 /// Who is meant: a backend user, a customer, or both.
 #[derive(Args)]
 pub struct AccountArguments {
@@ -64,6 +83,13 @@ pub fn region(text: &str) -> Result<String, String> {
     } else {
         Err(format!("{text} is no AWS region, such as eu-central-1"))
     }
+}
+
+/// So many days or hours, in seconds.
+pub fn duration(text: &str) -> Result<u64, String> {
+    let of_unit = |(unit, seconds): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds);
+    let seconds = [("d", 86_400), ("h", 3600)].iter().find_map(of_unit);
+    seconds.ok_or_else(|| "must be so many days or hours, such as 7d or 12h".into())
 }
 
 /// A time, as ISO 8601 or in Unix seconds.

@@ -312,7 +312,8 @@ impl TestStack {
 
     /// When an API account of the demo store was last used, as the table of tokens has it.
     pub async fn account_last_used_at(&self, access_token: &str) -> Option<u64> {
-        self.tokens().api_account_last_used_at(demo::STORE, &sha256(access_token)).await.unwrap()
+        let last_use = self.tokens().last_use_of_api_account(demo::STORE, &sha256(access_token)).await.unwrap();
+        last_use.map(|last_use| last_use.last_used_at)
     }
 
     pub async fn add_user(&self, email: &str, role: Role, active: bool) {

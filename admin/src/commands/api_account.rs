@@ -12,7 +12,10 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use shared::{
     auth::access_token,
-    tables::directory::{ApiAccount, Scope},
+    tables::{
+        directory::{ApiAccount, Scope},
+        reads::in_batches,
+    },
 };
 
 /// Digits of the SHA-256 that name an account.
@@ -109,16 +112,16 @@ async fn add(tool: &Tool, store: &str, sha256: &str, account: &ApiAccount) -> Re
 async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
     tool.store(store).await?;
     let mut rows = tool.output.rows(&["id", "name", "scope", "createdAt", "lastUsedAt"]);
-    let mut accounts = tool.stack.accounts.api_accounts(store, "");
-    while let Some(listed) = accounts.next().await? {
-        let sha256 = listed.sha256();
-        let last_used_at = tool.stack.services.tokens.api_account_last_used_at(store, sha256).await?;
+    let accounts = tool.stack.accounts.api_accounts(store, "").all().await?;
+    let tokens = &tool.stack.services.tokens;
+    let reads = accounts.iter().map(|listed| tokens.last_use_of_api_account(store, listed.sha256())).collect();
+    for (listed, last_use) in accounts.iter().zip(in_batches(reads).await?) {
         rows.push(vec![
-            json!(sha256.get(..ID_DIGITS)),
+            json!(listed.sha256().get(..ID_DIGITS)),
             json!(listed.account.name),
             json!(listed.account.scope),
             json!(listed.account.created_at),
-            json!(last_used_at),
+            json!(last_use.map(|last_use| last_use.last_used_at)),
         ])?;
     }
     rows.end()

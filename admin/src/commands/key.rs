@@ -5,22 +5,18 @@ pub mod keyring;
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
-    output::{count, say, utc},
+    output::{count, named, say, utc},
     tool::Tool,
 };
+use accounts::Signature;
 use clap::Subcommand;
 use keyring::{CurrentKeyring, PENDING, signing_kid};
 use rotate_signing_key::{RotationError, SIGNS_AFTER};
-use serde::Deserialize;
 use serde_json::json;
-use shared::{
-    fault::Fault,
-    keys::{
-        jwt::DAY,
-        keyring::{KeySecret, KeyringSecret},
-        secret_cache::RELOAD_AFTER,
-    },
-    tables::items::{from_item, number},
+use shared::keys::{
+    jwt::DAY,
+    keyring::{KeySecret, KeyringSecret},
+    secret_cache::RELOAD_AFTER,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,34 +55,27 @@ pub struct LiveTokens {
     pub stores: BTreeSet<String>,
 }
 
-/// The live server-to-server tokens that each key has signed, in all stores. It reads the whole table, which costs what the
-/// table holds, however little of it is asked for.
+/// The live server-to-server tokens that each key has signed, in all stores. It reads the whole table of tokens.
 pub async fn live_tokens(tool: &Tool) -> Result<BTreeMap<String, LiveTokens>, Failure> {
-    let request = tool
-        .stack
-        .dynamodb
-        .scan()
-        .table_name(&tool.stack.configuration().tokens_table)
-        .projection_expression("pk, kid")
-        .filter_expression("attribute_exists(kid) AND (attribute_not_exists(exp) OR exp > :now)")
-        .expression_attribute_values(":now", number(tool.stack.services.clock.now()))
-        .consistent_read(true);
-    let mut items = request.into_paginator().items().send();
+    let now = tool.stack.services.clock.now();
+    let mut signatures = tool.stack.accounts.signatures();
     let mut keys: BTreeMap<String, LiveTokens> = BTreeMap::new();
-    while let Some(item) = items.next().await {
-        let SignedIn { pk, kid } = from_item(item.map_err(|error| Fault::of_aws("Scan", error))?)?;
-        let live = keys.entry(kid).or_default();
-        live.count += 1;
-        live.stores.insert(pk);
+    while let Some(Signature { store_hash, kid, exp }) = signatures.next().await? {
+        if exp.is_none_or(|exp| exp > now) {
+            let live = keys.entry(kid).or_default();
+            live.count += 1;
+            live.stores.insert(store_hash);
+        }
     }
     Ok(keys)
 }
 
-/// A token's store and key.
-#[derive(Deserialize)]
-struct SignedIn {
-    pk: String,
-    kid: String,
+/// What shows and what ends the tokens of a key.
+pub fn tokens_of(kid: &str) -> String {
+    format!(
+        "`b2b-auth token list --all-stores --key {kid}` shows the tokens of {kid}, `b2b-auth token revoke --all-stores --key {kid}` \
+         ends them."
+    )
 }
 
 async fn list(tool: &Tool) -> Result<(), Failure> {
@@ -106,7 +95,8 @@ async fn list(tool: &Tool) -> Result<(), Failure> {
         let live = tokens.get(&key.kid).map_or(0, |live| live.count);
         rows.push(vec![json!(key.kid), json!(does), json!(key.signs_from), json!(live)])?;
     }
-    for (kid, live) in tokens.iter().filter(|(kid, _)| !secret.has(kid)) {
+    let missing: Vec<_> = tokens.iter().filter(|(kid, _)| !secret.has(kid)).collect();
+    for (kid, live) in &missing {
         rows.push(vec![
             json!(kid),
             json!("is not in the keyring: its tokens are refused"),
@@ -114,7 +104,11 @@ async fn list(tool: &Tool) -> Result<(), Failure> {
             json!(live.count),
         ])?;
     }
-    rows.end()
+    rows.end()?;
+    for (kid, _) in missing {
+        say(&tokens_of(kid));
+    }
+    Ok(())
 }
 
 async fn rotate(tool: &Tool) -> Result<(), Failure> {
@@ -156,7 +150,7 @@ async fn retire(tool: &Tool, kid: &str, force: bool) -> Result<(), Failure> {
     })?;
     let live = tokens.remove(kid).unwrap_or_default();
     let signs = signing_kid(&secret, now)? == kid;
-    if let Some(breaks) = breaks(&secret, position, signs, &live, now) {
+    if let Some(breaks) = breaks(&secret, kid, position, signs, &live, now) {
         if !force {
             return Err(Failure::new(
                 Kind::Refused,
@@ -188,15 +182,22 @@ async fn retire(tool: &Tool, kid: &str, force: bool) -> Result<(), Failure> {
 }
 
 /// What ends when a key is retired, if anything does.
-fn breaks(secret: &KeyringSecret, position: usize, signs: bool, live: &LiveTokens, now: u64) -> Option<String> {
+fn breaks(
+    secret: &KeyringSecret,
+    kid: &str,
+    position: usize,
+    signs: bool,
+    live: &LiveTokens,
+    now: u64,
+) -> Option<String> {
     let LiveTokens { count: number, stores } = live;
     let tokens = if *number == 0 {
         String::new()
     } else {
-        let stores = stores.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         format!(
-            "{} of {stores} would end (`b2b-auth token list --key` shows which)",
-            count(*number, "live server-to-server token")
+            "{} of {} would end (`b2b-auth token list --all-stores --key {kid}` shows which)",
+            count(*number, "live server-to-server token"),
+            named(stores.iter())
         )
     };
     // A key has signed until the next one began to.

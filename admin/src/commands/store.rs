@@ -8,9 +8,9 @@ use crate::{
     tool::{Tool, added, done, no_store},
     values::{id, store_hash},
 };
-use accounts::ListedStore;
 use clap::Subcommand;
 use serde_json::json;
+use shared::tables::reads::in_batches;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -85,12 +85,12 @@ async fn add(tool: &Tool, hash: &str, channels: Vec<u64>) -> Result<(), Failure>
 
 async fn list(tool: &Tool) -> Result<(), Failure> {
     let mut rows = tool.output.rows(&["store", "channels", "createdAt"]);
-    let mut stores = tool.stack.accounts.stores();
-    while let Some(ListedStore { store_hash }) = stores.next().await? {
+    let listed = tool.stack.accounts.stores().all().await?;
+    let reads = listed.iter().map(|listed| tool.stack.services.directory.store(&listed.store_hash)).collect();
+    for (listed, store) in listed.iter().zip(in_batches(reads).await?) {
         // One that is being removed may be in the list alone.
-        let store = tool.stack.services.directory.store(&store_hash).await?;
         let (channels, created_at) = store.map_or((Vec::new(), 0), |store| (store.channels, store.created_at));
-        rows.push(vec![json!(store_hash), json!(channels), json!(created_at)])?;
+        rows.push(vec![json!(listed.store_hash), json!(channels), json!(created_at)])?;
     }
     rows.end()
 }

@@ -1,25 +1,28 @@
 //! `b2b-auth token`.
 
+mod filter;
+mod revoke;
 mod verify;
 
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
-    output::{count, ranges, say},
+    output::Rows,
     tool::Tool,
-    values::{StoreArgument, email, name, time},
+    values::{StoreArgument, StoresArgument, email, name, time},
 };
-use clap::{Args, Subcommand};
+use accounts::StoredToken;
+use clap::Subcommand;
+use filter::{Filter, matching};
+use revoke::RevokeArguments;
 use serde_json::{Value, json};
 use shared::{
     keys::jwt,
     tables::{
-        items::email_key,
         reads::together,
         tokens::{Creation, EventChannel, TokenRecord},
     },
 };
-use std::{cell::RefCell, collections::BTreeSet};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -40,10 +43,13 @@ pub enum Command {
         #[arg(long, value_parser = time, value_name = "TIME")]
         expires_at: Option<u64>,
     },
-    /// Shows a store's server-to-server tokens; not the tokens themselves.
+    /// Shows server-to-server tokens of a store or of all; not the tokens themselves.
+    #[command(after_help = "Examples:
+  b2b-auth --local token list --store mystore --expiring-within 7d
+  b2b-auth --local token list --all-stores --key initial")]
     List {
         #[command(flatten)]
-        store: StoreArgument,
+        stores: StoresArgument,
         #[command(flatten)]
         filter: Filter,
     },
@@ -59,21 +65,9 @@ pub enum Command {
   b2b-auth --local token revoke 3 --store mystore
   b2b-auth --local token revoke --store mystore --email admin@example.com
   b2b-auth --local token revoke --store mystore --issued-before 2026-01-01
-  b2b-auth --local token revoke --store mystore --all --confirm mystore")]
-    Revoke {
-        #[command(flatten)]
-        store: StoreArgument,
-        /// Their ids.
-        ids: Vec<u64>,
-        /// All of the store.
-        #[arg(long, conflicts_with_all = ["ids", "issued_before", "email", "key"])]
-        all: bool,
-        #[command(flatten)]
-        filter: Filter,
-        /// The store's hash again, instead of being asked for it.
-        #[arg(long, value_name = "STORE")]
-        confirm: Option<String>,
-    },
+  b2b-auth --local token revoke --store mystore --all --confirm mystore
+  b2b-auth --local token revoke --all-stores --key initial --dry-run")]
+    Revoke(RevokeArguments),
     /// Says what a token is, whose, and whether it is good now, and if not, why. Exit code 8 if it is not.
     #[command(after_help = "Examples:
   pbpaste | b2b-auth --local token verify
@@ -84,57 +78,16 @@ pub enum Command {
     },
 }
 
-/// Some of a store's tokens.
-#[derive(Args)]
-pub struct Filter {
-    /// Only those issued before this time, such as 2026-01-01T00:00:00Z.
-    #[arg(long, value_parser = time, value_name = "TIME")]
-    issued_before: Option<u64>,
-    /// Only those made by this backend user.
-    #[arg(long, value_parser = email)]
-    email: Option<String>,
-    /// Only those signed with this key.
-    #[arg(long, value_name = "KID")]
-    key: Option<String>,
-}
-
-impl Filter {
-    fn is_empty(&self) -> bool {
-        self.issued_before.is_none() && self.email.is_none() && self.key.is_none()
-    }
-
-    /// As an audit line names them.
-    fn described(&self) -> Value {
-        let mut described = json!({});
-        for (name, value) in
-            [("issuedBefore", json!(self.issued_before)), ("email", json!(self.email)), ("key", json!(self.key))]
-        {
-            if !value.is_null() {
-                described[name] = value;
-            }
-        }
-        described
-    }
-
-    fn matches(&self, token: &TokenRecord) -> bool {
-        self.issued_before.is_none_or(|time| token.iat < time)
-            && self.email.as_ref().is_none_or(|email| email_key(email) == email_key(&token.email))
-            && self.key.as_ref().is_none_or(|kid| *kid == token.kid)
-    }
-}
-
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
         Command::Create { store, email, name, expires_at } => create(tool, &store.hash, &email, name, expires_at).await,
-        Command::List { store, filter } => list(tool, &store.hash, &filter).await,
+        Command::List { stores, filter } => list(tool, stores.one(), &filter).await,
         Command::Show { store, id } => {
             tool.store(&store.hash).await?;
             let token = tool.stack.services.tokens.record(&store.hash, id).await?;
             tool.output.object(&described(&token.ok_or_else(|| no_token(&store.hash, id))?))
         }
-        Command::Revoke { store, ids, all, filter, confirm } => {
-            revoke(tool, &store.hash, &ids, all, &filter, confirm.as_deref()).await
-        }
+        Command::Revoke(arguments) => revoke::run(tool, &arguments).await,
         Command::Verify { token } => verify::run(tool, token).await,
     }
 }
@@ -210,26 +163,39 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
     .await
 }
 
-async fn list(tool: &Tool, store: &str, filter: &Filter) -> Result<(), Failure> {
-    tool.store(store).await?;
-    let mut rows =
-        tool.output.rows(&["id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt"]);
-    let mut tokens = tool.stack.accounts.tokens(store);
+async fn list(tool: &Tool, store: Option<&str>, filter: &Filter) -> Result<(), Failure> {
+    let mut rows = rows(tool, store);
+    let mut tokens = matching(tool, store, filter).await?;
     while let Some(token) = tokens.next().await? {
-        if filter.matches(&token) {
-            rows.push(vec![
-                json!(token.id),
-                json!(token.name),
-                json!(token.email),
-                json!(token.event_channel),
-                json!(token.kid),
-                json!(token.iat),
-                json!(token.exp),
-                json!(token.last_used_at),
-            ])?;
-        }
+        rows.push(row(&token, store))?;
     }
     rows.end()
+}
+
+/// Of one store the first is left out.
+const COLUMNS: &[&str] =
+    &["store", "id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt"];
+
+/// For tokens of one store, or of all.
+fn rows(tool: &Tool, store: Option<&str>) -> Rows {
+    tool.output.rows(if store.is_some() { &COLUMNS[1..] } else { COLUMNS })
+}
+
+fn row(StoredToken { store_hash, record }: &StoredToken, store: Option<&str>) -> Vec<Value> {
+    let mut row = vec![
+        json!(record.id),
+        json!(record.name),
+        json!(record.email),
+        json!(record.event_channel),
+        json!(record.kid),
+        json!(record.iat),
+        json!(record.exp),
+        json!(record.last_used_at),
+    ];
+    if store.is_none() {
+        row.insert(0, json!(store_hash));
+    }
+    row
 }
 
 fn described(token: &TokenRecord) -> Value {
@@ -251,80 +217,4 @@ fn no_token(store: &str, id: u64) -> Failure {
         Kind::NotFound,
         format!("The store {store} has no token {id}. `b2b-auth token list --store {store}` shows them all."),
     )
-}
-
-async fn revoke(
-    tool: &Tool,
-    store: &str,
-    ids: &[u64],
-    all: bool,
-    filter: &Filter,
-    given: Option<&str>,
-) -> Result<(), Failure> {
-    tool.store(store).await?;
-    let chosen = if !ids.is_empty() {
-        of_ids(tool, store, ids, filter).await?
-    } else if all || !filter.is_empty() {
-        let chosen = that_match(tool, store, filter).await?;
-        if chosen.is_empty() {
-            say("There is no such token.");
-            return Ok(());
-        }
-        let consequences = format!(
-            "This revokes {} of the store {store}. Whoever calls with one is refused.",
-            count(chosen.len() as u64, "token")
-        );
-        tool.confirm(&consequences, store, given)?;
-        chosen
-    } else {
-        return Err(Failure::new(Kind::Invalid, "Which tokens? Give ids, --issued-before, --email, --key or --all."));
-    };
-    let mut details = filter.described();
-    if all {
-        details["all"] = json!(true);
-    }
-    details["count"] = json!(chosen.len());
-    details["ids"] = json!(ranges(&chosen));
-    tool.change_in_steps(Change { action: "token revoke", store: Some(store), details }, async |steps| {
-        steps.expect(Some(chosen.len() as u64), "token");
-        let revoked = RefCell::new(BTreeSet::new());
-        let note = |id| {
-            revoked.borrow_mut().insert(id);
-            steps.did(1);
-            if revoked.borrow().len() < chosen.len() { steps.go_on() } else { Ok(()) }
-        };
-        let outcome = tool.stack.accounts.revoke_tokens(store, &chosen, &note).await;
-        steps.add("ids", ranges(&revoked.into_inner().into_iter().collect::<Vec<_>>()));
-        outcome
-    })
-    .await?;
-    say(&format!("Revoked: {}.", count(chosen.len() as u64, "token")));
-    Ok(())
-}
-
-/// Those of these ids that are there.
-async fn of_ids(tool: &Tool, store: &str, ids: &[u64], filter: &Filter) -> Result<Vec<u64>, Failure> {
-    let mut chosen = Vec::new();
-    for id in ids {
-        match tool.stack.services.tokens.record(store, *id).await? {
-            Some(token) if filter.matches(&token) => chosen.push(*id),
-            Some(_) => return Err(Failure::new(Kind::Invalid, format!("The options do not fit the token {id}."))),
-            // It may have been revoked by an earlier attempt at the same.
-            None => say(&format!("The store {store} has no token {id}.")),
-        }
-    }
-    chosen.sort_unstable();
-    chosen.dedup();
-    if chosen.is_empty() { Err(no_token(store, ids[0])) } else { Ok(chosen) }
-}
-
-async fn that_match(tool: &Tool, store: &str, filter: &Filter) -> Result<Vec<u64>, Failure> {
-    let mut tokens = tool.stack.accounts.tokens(store);
-    let mut chosen = Vec::new();
-    while let Some(token) = tokens.next().await? {
-        if filter.matches(&token) {
-            chosen.push(token.id);
-        }
-    }
-    Ok(chosen)
 }

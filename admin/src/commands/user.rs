@@ -198,7 +198,7 @@ async fn tokens_made(tool: &Tool, store: &str, email: &str) -> Result<u64, Failu
     let mut tokens = tool.stack.accounts.tokens(store);
     let mut made = 0;
     while let Some(token) = tokens.next().await? {
-        made += u64::from(email_key(&token.email) == email_key(email));
+        made += u64::from(email_key(&token.record.email) == email_key(email));
     }
     Ok(made)
 }

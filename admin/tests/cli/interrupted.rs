@@ -33,12 +33,7 @@ fn details(ended: &Ended, action: &str) -> (Value, Value) {
 
 /// Ids of the tokens that are there.
 async fn ids(stack: &OperatedStack) -> Vec<u64> {
-    let mut tokens = stack.accounts().tokens(STORE);
-    let mut ids = Vec::new();
-    while let Some(token) = tokens.next().await.unwrap() {
-        ids.push(token.id);
-    }
-    ids
+    stack.accounts().tokens(STORE).all().await.unwrap().iter().map(|token| token.record.id).collect()
 }
 
 /// The ids of `1-3,5`.
@@ -67,6 +62,27 @@ async fn a_revocation_stops_between_tokens_and_says_which_are_revoked() {
         stack.b2b_auth(&REVOKE).changes("token revoke");
         assert!(ids(&stack).await.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_across_stores_stops_and_says_how_far_it_is_in_all() {
+    let stack = OperatedStack::start().await;
+    for n in 1..=5 {
+        fill_store(&stack, &format!("store{n}"), 20, 20, 0).await;
+    }
+    // With the demo's token, whose store comes first.
+    let revoke = ["token", "revoke", "--all-stores", "--key", "demo", "--confirm", "local"];
+    let ended = interrupted(&stack, &revoke, "-INT", "TransactWriteItems", 50).await;
+    let lines = ended.lines();
+    let ends: Vec<_> = lines.iter().skip(1).step_by(2).map(|line| line["result"].as_str().unwrap()).collect();
+    let (last, earlier) = ends.split_last().unwrap();
+    assert!((2..6).contains(&earlier.len()) && earlier.iter().all(|result| *result == "done"), "{ended:?}");
+    assert_eq!(*last, "interrupted");
+    let left = stack.json(&["token", "list", "--all-stores"]).as_array().unwrap().len();
+    let done = 101 - left;
+    assert!(ended.stderr.contains(&format!("In all: {done} of 101 tokens.")), "{left} left: {ended:?}");
+    stack.b2b_auth(&revoke).succeeds();
+    assert_eq!(stack.json(&["token", "list", "--all-stores"]), json!([]));
 }
 
 /// How many items the store has, but for those that count its tokens.

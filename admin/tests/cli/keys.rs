@@ -40,7 +40,7 @@ async fn a_key_that_is_needed_is_only_retired_by_force() {
     let newest = keys(&stack)[0].0.clone();
     stack
         .b2b_auth(&["key", "retire", "demo"])
-        .fails(5, "it signs now, and all storefront tokens of the last day end with it; 1 live server-to-server token of demostore would end");
+        .fails(5, "it signs now, and all storefront tokens of the last day end with it; 1 live server-to-server token of demostore would end (`b2b-auth token list --all-stores --key demo` shows which)");
     stack.b2b_auth(&["key", "retire", &newest]).fails(5, "it is the newest and will sign soon");
     assert_eq!(keys(&stack).len(), 2);
 
@@ -112,4 +112,7 @@ async fn keys_of_live_tokens_that_the_keyring_lacks_are_listed_too() {
     stack.put_keyring(&new_key().to_string()).await;
     let listed = [("new", "signs and verifies", 0), ("demo", "is not in the keyring: its tokens are refused", 1)];
     assert_eq!(keys(&stack), listed.map(|(key, does, live)| (key.to_owned(), does.to_owned(), live)));
+    let says = "`b2b-auth token list --all-stores --key demo` shows the tokens of demo, `b2b-auth token revoke --all-stores --key demo` \
+                ends them.";
+    assert!(stack.b2b_auth(&["key", "list"]).stderr.contains(says));
 }

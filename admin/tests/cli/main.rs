@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
 mod accounts;
+mod across_stores;
 mod doctor;
 mod failures;
 mod import;

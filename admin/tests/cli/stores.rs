@@ -1,8 +1,10 @@
 //! `b2b-auth store`.
 
 use crate::support::{OperatedStack, PASSWORD};
+use futures_util::{StreamExt, stream};
 use local::demo;
 use serde_json::json;
+use shared::tables::directory::Store;
 use tests::{Fate, Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,4 +109,63 @@ async fn what_fails_half_way_says_so_and_leaves_an_audit_line() {
     assert!(ended.audit().len() == 1 && ended.audit()[0]["result"] == "in doubt", "{ended:?}");
     assert_eq!(stack.list(&demo::token(), "").await.status, 401, "the tokens are gone already");
     stack.b2b_auth(&remove).changes("store remove");
+}
+
+/// The operations that the proxy has seen, in the order of their names, each with how often.
+fn operations(proxy: &Proxy) -> Vec<(String, usize)> {
+    let mut names: Vec<_> = proxy.take_requests().into_iter().map(|(operation, _)| operation).collect();
+    names.sort();
+    names.chunk_by(PartialEq::eq).map(|same| (same[0].clone(), same.len())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_are_read_a_hundred_at_once() {
+    let stack = OperatedStack::start().await;
+    let accounts = stack.accounts();
+    let put = async |n: u64| {
+        let store = Store { channels: vec![n], created_at: n };
+        accounts.put_store(&format!("many{n:04}"), &store).await.unwrap();
+    };
+    // With the demo's two they are 250.
+    stream::iter(1..=248).map(put).buffer_unordered(8).collect::<()>().await;
+    let create = |store| stack.json(&["api-account", "create", "erp", "--scope", "read", "--store", store]);
+    let created = create("many0248");
+    let access_token = created["accessToken"].as_str().unwrap();
+    let revoked = create("many0247");
+    stack.b2b_auth(&["api-account", "revoke", revoked["id"].as_str().unwrap(), "--store", "many0247"]).succeeds();
+    let proxy = Proxy::start(stack.aws_url()).await;
+    let run = async |arguments: &[&str]| {
+        let ended = stack.start_tool(&proxy.url, &[&["--output", "json"], arguments].concat()).ended().await;
+        (ended, operations(&proxy))
+    };
+    let counted = |counts: &[(&str, usize)]| -> Vec<(String, usize)> {
+        counts.iter().map(|(operation, times)| ((*operation).to_owned(), *times)).collect()
+    };
+
+    let (listed, asked) = run(&["store", "list"]).await;
+    listed.succeeds();
+    let rows = listed.json();
+    let hashes: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["store"].as_str().unwrap()).collect();
+    assert!(hashes.len() == 250 && hashes.is_sorted(), "{hashes:?}");
+    assert_eq!(rows[200], json!({"store": "many0200", "channels": [200], "createdAt": 200}));
+    assert_eq!(asked, counted(&[("BatchGetItem", 3), ("Query", 1)]));
+
+    let (verified, asked) = run(&["token", "verify", access_token]).await;
+    verified.succeeds();
+    assert_eq!((&verified.json()["store"], &verified.json()["name"]), (&json!("many0248"), &json!("erp")));
+    assert_eq!(asked, counted(&[("BatchGetItem", 3), ("GetItem", 1), ("Query", 1)]));
+    let (verified, asked) = run(&["token", "verify", revoked["accessToken"].as_str().unwrap()]).await;
+    verified.fails(8, "no store has such an API account");
+    assert_eq!(asked, counted(&[("BatchGetItem", 3), ("Query", 1)]));
+
+    for _ in 1..3 {
+        create("many0248");
+    }
+    let list = stack.get("/backend/tokens").header("X-Store-Hash", "many0248").header("X-Auth-Token", access_token);
+    assert_eq!(list.send().await.status, 200);
+    let (listed, asked) = run(&["api-account", "list", "--store", "many0248"]).await;
+    listed.succeeds();
+    let uses = listed.json().as_array().unwrap().iter().filter(|row| row["lastUsedAt"].is_u64()).count();
+    assert_eq!((listed.json().as_array().unwrap().len(), uses), (3, 1), "{listed:?}");
+    assert_eq!(asked, counted(&[("BatchGetItem", 1), ("GetItem", 1), ("Query", 1)]));
 }

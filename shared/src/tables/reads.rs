@@ -8,11 +8,19 @@ use crate::{
     },
 };
 use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
-use std::{collections::HashMap, future::IntoFuture, marker::PhantomData, mem, pin::Pin, time::Duration};
+use std::{collections::HashMap, future::IntoFuture, iter, marker::PhantomData, mem, pin::Pin, time::Duration};
 
 /// What a batch comes to of which DynamoDB leaves some over every time.
 pub const LEFT_OVER: &str = "some were left over again and again";
+
+/// Keys that one `BatchGetItem` takes.
+const KEYS: usize = 100;
+
+/// Batches that are asked for at the same time. If AWS takes 20 ms for one, these are 20,000 reads a second, half of what a table
+/// takes.
+const BATCHES_AT_ONCE: usize = 4;
 
 /// An item that may be there, and what it is read as. Awaited alone it is one `GetItem`; with others it goes to [`together`].
 #[must_use = "nothing is read yet"]
@@ -138,6 +146,19 @@ pub async fn together<R: Reads>(reads: R) -> Result<R::Found, Fault> {
         batch.found = batch_get(client, asked, PATIENCE).await?;
     }
     reads.take(&mut batch)
+}
+
+/// Reads any number of items, in batches of which some go side by side. Gives what is found, each in its place.
+///
+/// # Errors
+/// As [`together`].
+pub async fn in_batches<T: DeserializeOwned>(reads: Vec<Read<T>>) -> Result<Vec<Option<T>>, Fault> {
+    let mut reads = reads.into_iter();
+    let batches = iter::from_fn(|| {
+        let batch: Vec<_> = reads.by_ref().take(KEYS).collect();
+        (!batch.is_empty()).then(|| together(batch))
+    });
+    stream::iter(batches).buffered(BATCHES_AT_ONCE).try_concat().await
 }
 
 /// Reads what there is under these keys of each table, at most 100, each with its table. What DynamoDB leaves over is asked for

@@ -1,14 +1,16 @@
 //! The live tokens: whether the keyring has their keys.
 
 use super::{finding::Finding, secrets::move_back};
-use crate::{commands::key, output::count, tool::Tool};
+use crate::{
+    commands::key,
+    output::{count, named},
+    tool::Tool,
+};
 use shared::keys::keyring::KeyringSecret;
 use std::collections::BTreeSet;
 
 /// The name of this check.
 pub const LIVE_TOKENS: &str = "live tokens";
-/// Stores that are named; `key list` and `token list` show the rest.
-const NAMED: usize = 10;
 
 /// Whether the keyring has the keys of all of them. Functions that hold an earlier keyring take such tokens for five minutes more.
 pub async fn check(tool: &Tool, keys: &KeyringSecret) -> Finding {
@@ -23,29 +25,21 @@ pub async fn check(tool: &Tool, keys: &KeyringSecret) -> Finding {
     }
     let tokens: u64 = missing.iter().map(|(_, live)| live.count).sum();
     let kids: Vec<_> = missing.iter().map(|(kid, _)| kid.as_str()).collect();
-    let stores: BTreeSet<_> = missing.iter().flat_map(|(_, live)| &live.stores).map(String::as_str).collect();
+    let stores: BTreeSet<_> = missing.iter().flat_map(|(_, live)| &live.stores).collect();
     let (carry, are) = if tokens == 1 { ("carries", "is") } else { ("carry", "are") };
     Finding::bad(
         LIVE_TOKENS,
         format!(
             "{} of {} {carry} a key that is not in the keyring, and {are} refused: {}.",
             count(tokens, "live token"),
-            named(&stores),
+            named(stores.into_iter()),
             kids.join(", ")
         ),
         format!(
-            "If the key was retired because it leaked, have the tokens made anew and take these back: `b2b-auth token list --store \
-             STORE --key {}` shows them, `b2b-auth token revoke` ends them. Else the keyring was changed by hand. {}",
-            kids.join("|"),
+            "If the key was retired because it leaked, have the tokens made anew and take these back: {} Else the keyring was \
+             changed by hand. {}",
+            kids.iter().map(|kid| key::tokens_of(kid)).collect::<Vec<_>>().join(" "),
             move_back(tool)
         ),
     )
-}
-
-fn named(stores: &BTreeSet<&str>) -> String {
-    let names = stores.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    match stores.len().saturating_sub(NAMED) {
-        0 => names,
-        more => format!("{names} and {more} more"),
-    }
 }

@@ -5,7 +5,6 @@ use crate::{
     failure::{Failure, Kind},
     tool::Tool,
 };
-use accounts::ListedStore;
 use serde_json::{Value, json};
 use shared::{
     auth::{access_token, denial::Denial},
@@ -13,6 +12,7 @@ use shared::{
         claims::{SERVER, STOREFRONT},
         jwt,
     },
+    tables::reads::in_batches,
 };
 use std::io::{self, Read};
 
@@ -75,24 +75,26 @@ async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failur
         let problem = "its checksum is wrong: it was cut off or mistyped, or never issued";
         return Ok(Verdict::new(json!({"kind": kind}), problem));
     };
-    let mut stores = tool.stack.accounts.stores();
-    while let Some(ListedStore { store_hash }) = stores.next().await? {
-        if let Some(account) = tool.stack.services.directory.api_account(&store_hash, &sha256).await? {
-            let last_used_at = tool.stack.services.tokens.api_account_last_used_at(&store_hash, &sha256).await?;
-            let described = json!({
-                "kind": kind,
-                "store": store_hash,
-                "id": sha256.get(..ID_DIGITS),
-                "name": account.name,
-                "scope": account.scope,
-                "createdAt": account.created_at,
-                "lastUsedAt": last_used_at,
-            });
-            return Ok(Verdict::new(described, None));
-        }
-    }
-    let problem = "no store has such an API account: it was revoked, or is of another deployment";
-    Ok(Verdict::new(json!({"kind": kind}), problem))
+    // Nothing in an access token says of which store it is.
+    let stores = tool.stack.accounts.stores().all().await?;
+    let reads = stores.iter().map(|listed| tool.stack.services.directory.api_account(&listed.store_hash, &sha256));
+    let found = in_batches(reads.collect()).await?;
+    let found = stores.iter().zip(found).find_map(|(listed, account)| Some((&listed.store_hash, account?)));
+    let Some((store, account)) = found else {
+        let problem = "no store has such an API account: it was revoked, or is of another deployment";
+        return Ok(Verdict::new(json!({"kind": kind}), problem));
+    };
+    let last_use = tool.stack.services.tokens.last_use_of_api_account(store, &sha256).await?;
+    let described = json!({
+        "kind": kind,
+        "store": store,
+        "id": sha256.get(..ID_DIGITS),
+        "name": account.name,
+        "scope": account.scope,
+        "createdAt": account.created_at,
+        "lastUsedAt": last_use.map(|last_use| last_use.last_used_at),
+    });
+    Ok(Verdict::new(described, None))
 }
 
 async fn verify_jwt(tool: &Tool, token: &str) -> Result<Verdict, Failure> {

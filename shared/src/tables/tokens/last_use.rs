@@ -17,8 +17,9 @@ pub const LAST_USE_INTERVAL: u64 = 3600;
 
 /// What is kept here of an API account.
 #[derive(Deserialize)]
-struct LastUse {
-    last_used_at: u64,
+pub struct LastUse {
+    /// When it was last used, in Unix seconds, give or take an hour.
+    pub last_used_at: u64,
 }
 
 const NOT_LATELY: &str = "(attribute_not_exists(last_used_at) OR last_used_at <= :before)";
@@ -38,10 +39,9 @@ impl TokenTable {
         note(self.noting(key(store_hash, api_account_key(sha256)), now).condition_expression(NOT_LATELY)).await
     }
 
-    /// When an API account was last used, in Unix seconds, give or take an hour.
-    pub async fn api_account_last_used_at(&self, store_hash: &str, sha256: &str) -> Result<Option<u64>, Fault> {
-        let last_use: Read<LastUse> = Read::new(&self.client, &self.table, store_hash, api_account_key(sha256));
-        Ok(last_use.await?.map(|last_use| last_use.last_used_at))
+    /// When an API account was last used, if it ever was.
+    pub fn last_use_of_api_account(&self, store_hash: &str, sha256: &str) -> Read<LastUse> {
+        Read::new(&self.client, &self.table, store_hash, api_account_key(sha256))
     }
 
     fn noting(&self, key: Item, now: u64) -> UpdateItemFluentBuilder {

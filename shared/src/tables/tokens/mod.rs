@@ -14,7 +14,7 @@ mod table;
 pub use blocks::block_of;
 pub use create::{Counter, Creation};
 pub use delete::{Deletion, Wanted};
-pub use last_use::LAST_USE_INTERVAL;
+pub use last_use::{LAST_USE_INTERVAL, LastUse};
 pub use pages::TokenPage;
 pub use record::{EventChannel, TokenIdentity, TokenRecord};
 pub use table::{BLOCKS, TOKENS, TokenTable};
