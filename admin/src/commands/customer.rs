@@ -10,7 +10,7 @@ use crate::{
     output::say,
     password::{self, PasswordArguments},
     tool::{Tool, added, done, no_customer},
-    values::{AccountArguments, StoreArgument, id},
+    values::{AccountArguments, StoreArgument, id, once},
 };
 use accounts::{CustomerChange, Taken};
 use channels::check_channels;
@@ -105,6 +105,7 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
         Command::Import(arguments) => import::run(tool, &arguments).await,
         Command::Export { store } => export::run(tool, &store.hash).await,
         Command::SetChannels { customer, channels } => {
+            let channels = once(channels);
             check_channels(&channels, &tool.store(&customer.store.hash).await?)?;
             let details = json!({"channels": channels});
             change(tool, "customer set-channels", &customer, details, &CustomerChange::Channels(channels)).await
@@ -137,7 +138,7 @@ async fn add(
 ) -> Result<(), Failure> {
     let store = store.hash.as_str();
     let present = tool.store(store).await?;
-    let channels = channels.unwrap_or_else(|| present.channels.clone());
+    let channels = once(channels.unwrap_or_else(|| present.channels.clone()));
     check_channels(&channels, &present)?;
     let taken = |taken| {
         let what = if taken == Taken::Email { "e-mail" } else { "id" };

@@ -16,14 +16,17 @@ use shared::tables::{
     items::email_key,
 };
 
-/// What a backend user may do.
+/// What a backend user may do. Tables, JSON and audit lines spell it in the same way; a hyphen is taken too.
 #[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum RoleArgument {
     /// May create server-to-server tokens.
     Administrator,
     /// May create server-to-server tokens.
+    #[value(alias = "store-owner")]
     StoreOwner,
     /// May not.
+    #[value(alias = "sales-rep")]
     SalesRep,
 }
 
@@ -48,7 +51,7 @@ pub enum Command {
         store: StoreArgument,
     },
     /// Sets what a user may do.
-    #[command(after_help = "Example:\n  b2b-auth --local user set-role admin@example.com sales-rep --store mystore")]
+    #[command(after_help = "Example:\n  b2b-auth --local user set-role admin@example.com sales_rep --store mystore")]
     SetRole {
         #[command(flatten)]
         user: AccountArguments,

@@ -98,7 +98,7 @@ async fn imported_customers_can_log_in() {
     let csv = Csv::new(format!(
         "\u{feff}email,active,customer_id,password,channels,password_hash\r\n\
          Clear@Example.com,,7,\"with \"\"quotes\"\", commas\nand lines\",,\r\n\
-         hashed@example.com,TRUE,8,,2,\"{}\"\r\n\
+         hashed@example.com,TRUE,8,,2;2,\"{}\"\r\n\
          \r\n\
          gone@example.com,FALSE,9,{PASSWORD},1; 2,\r\n",
         *HASH
