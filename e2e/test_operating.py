@@ -22,7 +22,7 @@ ADDRESS = "API=$(output ApiUrl)"
 NAME = "B2B_AUTH_STACK_NAME=b2b-auth"
 # What has happened before a block, where the document does not do it itself.
 BEFORE = {
-    "b2b-auth login unlock": 'until login "$BUYER" wrong | grep 429 > /dev/null; do :; done',
+    "b2b-auth login list": 'until login "$BUYER" wrong | grep 429 > /dev/null; do :; done',
     # The accident. The local AWS restores a table as it is, and not as it was, so it comes after that.
     "b2b-auth restore": 'b2b-auth user remove "$REP" --store "$STORE"; b2b-auth customer remove "$BUYER" --store "$STORE"',
 }

@@ -4,13 +4,14 @@ mod channels;
 mod export;
 mod import;
 
+use super::login::lockout;
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
     output::say,
     password::{self, PasswordArguments},
     tool::{Tool, added, done, no_customer},
-    values::{AccountArguments, StoreArgument, id, once},
+    values::{AccountArguments, SearchArguments, StoreArgument, email, id, once},
 };
 use accounts::{CustomerChange, Taken};
 use channels::check_channels;
@@ -39,9 +40,26 @@ pub enum Command {
         password: PasswordArguments,
     },
     /// Shows a store's customers, in the order of their ids.
+    #[command(after_help = "Example:\n  b2b-auth --local customer list --store mystore --email-contains @example.com")]
     List {
         #[command(flatten)]
         store: StoreArgument,
+        #[command(flatten)]
+        search: SearchArguments,
+    },
+    /// Shows a customer, and from where failed logins lock it out.
+    #[command(after_help = "Examples:
+  b2b-auth --local customer show buyer@example.com --store mystore
+  b2b-auth --local customer show --id 7 --store mystore")]
+    Show {
+        #[command(flatten)]
+        store: StoreArgument,
+        /// The e-mail, in any case.
+        #[arg(value_parser = email, required_unless_present = "id", conflicts_with = "id")]
+        email: Option<String>,
+        /// The platform's id of the customer, instead of the e-mail.
+        #[arg(long, value_parser = id)]
+        id: Option<u64>,
     },
     /// Adds the customers of a CSV file. Those who are there already are skipped and stay as they are, so it can be run again.
     #[command(after_help = "\
@@ -101,7 +119,8 @@ Examples:
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
         Command::Add { customer, id, channels, password } => add(tool, &customer, id, channels, &password).await,
-        Command::List { store } => list(tool, &store.hash).await,
+        Command::List { store, search } => list(tool, &store.hash, &search).await,
+        Command::Show { store, email, id } => show(tool, &store.hash, email, id).await,
         Command::Import(arguments) => import::run(tool, &arguments).await,
         Command::Export { store } => export::run(tool, &store.hash).await,
         Command::SetChannels { customer, channels } => {
@@ -173,12 +192,12 @@ async fn add(
     .await
 }
 
-async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
+async fn list(tool: &Tool, store: &str, search: &SearchArguments) -> Result<(), Failure> {
     tool.store(store).await?;
     let mut rows = tool.output.rows(&["customerId", "email", "channels", "active", "tokensRevokedAt"]);
     let mut customers = tool.stack.accounts.customers(store);
     while let Some(customer) = customers.next().await? {
-        if !customer.is_removed() {
+        if !customer.is_removed() && search.finds(&customer.email) {
             rows.push(vec![
                 json!(customer.customer_id),
                 json!(customer.email),
@@ -189,6 +208,26 @@ async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
         }
     }
     rows.end()
+}
+
+async fn show(tool: &Tool, store: &str, email: Option<String>, id: Option<u64>) -> Result<(), Failure> {
+    tool.store(store).await?;
+    let customer = match (email, id) {
+        (Some(email), _) => tool.customer(store, &email).await?.customer,
+        (None, id) => tool.customer_of_id(store, id.unwrap_or_default()).await?,
+    };
+    let services = &tool.stack.services;
+    let attempts = services.customer_attempts.open(store, &customer.email, &services.clock).await?;
+    let (locked_out_from, lockout_ends_at) = lockout(&attempts);
+    tool.output.object(&json!({
+        "customerId": customer.customer_id,
+        "email": customer.email,
+        "channels": customer.channels,
+        "active": customer.active,
+        "tokensRevokedAt": customer.tokens_valid_after,
+        "lockedOutFrom": locked_out_from,
+        "lockoutEndsAt": lockout_ends_at,
+    }))
 }
 
 async fn change(

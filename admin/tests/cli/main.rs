@@ -8,6 +8,7 @@ mod failures;
 mod import;
 mod interrupted;
 mod keys;
+mod logins;
 mod restore;
 mod stores;
 mod support;

@@ -160,6 +160,8 @@ async fn what_is_asked_for_and_cannot_be_printed_is_told() {
         &in_store(&["user", "list"]),
         &in_store(&["customer", "list"]),
         &in_store(&["customer", "export"]),
+        &in_store(&["customer", "show", demo::BUYER_EMAIL]),
+        &in_store(&["login", "list"]),
         &["doctor", "--read-only"],
         &["completions", "bash"],
         &["completions", "zsh"],
