@@ -1,8 +1,11 @@
 //! `b2b-auth customer`.
 
+mod activity;
 mod channels;
 mod export;
 mod import;
+mod input;
+mod listed;
 
 use super::login::lockout;
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
     values::{AccountArguments, SearchArguments, StoreArgument, email, id, once},
 };
 use accounts::{CustomerChange, Taken};
+use activity::ActivityArguments;
 use channels::check_channels;
 use clap::Subcommand;
 use import::ImportArguments;
@@ -99,16 +103,14 @@ Examples:
         #[command(flatten)]
         password: PasswordArguments,
     },
-    /// Lets a customer have no more tokens, and makes all storefront tokens void.
-    Disable {
-        #[command(flatten)]
-        customer: AccountArguments,
-    },
-    /// Lets a customer have tokens again. Those from before stay void.
-    Enable {
-        #[command(flatten)]
-        customer: AccountArguments,
-    },
+    /// Lets a customer, or all of a file, have no more tokens, and makes all storefront tokens void.
+    #[command(after_help = "Examples:
+  b2b-auth --local customer disable buyer@example.com --store mystore
+  b2b-auth --local customer disable --file customers.txt --store mystore --dry-run
+  b2b-auth --local customer disable --file customers.txt --store mystore --confirm mystore")]
+    Disable(ActivityArguments),
+    /// Lets a customer, or all of a file, have tokens again. Those from before stay void.
+    Enable(ActivityArguments),
     /// Removes a customer, and makes all storefront tokens void. The id gets no token until it is added again.
     Remove {
         #[command(flatten)]
@@ -138,12 +140,8 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
             say(&format!("Storefront tokens from before are void, and so are those of the next {LEEWAY} seconds."));
             Ok(())
         }
-        Command::Disable { customer } => {
-            change(tool, "customer disable", &customer, json!({}), &CustomerChange::Active(false)).await
-        }
-        Command::Enable { customer } => {
-            change(tool, "customer enable", &customer, json!({}), &CustomerChange::Active(true)).await
-        }
+        Command::Disable(customers) => set_active(tool, customers, false).await,
+        Command::Enable(customers) => set_active(tool, customers, true).await,
         Command::Remove { customer } => remove(tool, &customer).await,
     }
 }
@@ -228,6 +226,14 @@ async fn show(tool: &Tool, store: &str, email: Option<String>, id: Option<u64>) 
         "lockedOutFrom": locked_out_from,
         "lockoutEndsAt": lockout_ends_at,
     }))
+}
+
+async fn set_active(tool: &Tool, arguments: ActivityArguments, active: bool) -> Result<(), Failure> {
+    if let Some(file) = &arguments.file {
+        return activity::of_file(tool, file, &arguments, active).await;
+    }
+    let customer = AccountArguments { store: arguments.store, email: arguments.email.unwrap_or_default() };
+    change(tool, activity::action(active), &customer, json!({}), &CustomerChange::Active(active)).await
 }
 
 async fn change(

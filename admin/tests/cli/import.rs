@@ -139,9 +139,11 @@ async fn imported_customers_can_log_in() {
 #[tokio::test]
 async fn a_file_may_come_through_a_pipe() {
     let stack = OperatedStack::start().await;
-    let arguments = ["customer", "import", "/dev/stdin", "--store", demo::STORE];
-    Running::start(stack.command(&arguments), &hashed(200)).ended().await.with(0);
-    has_exactly(&stack, 200).await;
+    for (file, customers) in [("/dev/stdin", 100), ("-", 200)] {
+        let arguments = ["customer", "import", file, "--store", demo::STORE];
+        Running::start(stack.command(&arguments), &hashed(customers)).ended().await.with(0);
+        has_exactly(&stack, customers).await;
+    }
 }
 
 /// Rows, and why each is bad; the good ones have no reason.

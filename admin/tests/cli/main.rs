@@ -9,6 +9,7 @@ mod import;
 mod interrupted;
 mod keys;
 mod logins;
+mod many_customers;
 mod restore;
 mod stores;
 mod support;
