@@ -9,13 +9,14 @@ mod current_customer;
 mod customers;
 mod lists;
 pub mod passwords;
+mod side_by_side;
 mod stores;
 mod tokens;
 mod users;
 
 pub use api_accounts::ListedApiAccount;
 pub use current_customer::current_customer_jwt;
-pub use customers::{CustomerChange, MAX_CUSTOMERS, Place};
+pub use customers::{CustomerChange, MAX_CUSTOMERS, MAX_LOOKED_UP, Place};
 pub use lists::Items;
 pub use stores::{Contents, ListedStore};
 pub use tokens::{Signature, StoredToken};

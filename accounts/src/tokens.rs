@@ -1,14 +1,12 @@
 //! Server-to-server tokens, as far as an operator deals with them.
 
-use crate::{Accounts, Edit, Items};
+use crate::{Accounts, Edit, Items, side_by_side::side_by_side};
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
-use futures_util::{StreamExt, pin_mut, stream};
 use serde::Deserialize;
 use shared::{
     fault::Fault,
     tables::tokens::{Deletion, TOKENS, TokenRecord, Wanted, block_of},
 };
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Blocks whose tokens are revoked at the same time. A revocation costs four write units, of which a store begins with 1,000 a
 /// second, and takes AWS some 15 ms.
@@ -81,26 +79,12 @@ impl Accounts {
         ids: &[u64],
         revoked: &impl Fn(u64) -> Result<(), E>,
     ) -> Result<(), E> {
-        let is_over = AtomicBool::new(false);
-        let blocks = stream::iter(ids.chunk_by(|before, after| block_of(*before) == block_of(*after)));
-        let revoking = blocks.map(async |ids| {
-            for id in ids {
-                if is_over.load(Relaxed) {
-                    break;
-                }
-                // If it is gone, somebody else was faster.
-                let _ = self.revoke_token(store_hash, *id).await?;
-                revoked(*id)?;
-            }
-            Ok(())
-        });
-        let revoking = revoking.buffer_unordered(BLOCKS_AT_ONCE);
-        pin_mut!(revoking);
-        let mut outcome = Ok(());
-        while let Some(of_block) = revoking.next().await {
-            is_over.fetch_or(of_block.is_err(), Relaxed);
-            outcome = outcome.and(of_block);
-        }
-        outcome
+        let blocks = ids.chunk_by(|before, after| block_of(*before) == block_of(*after));
+        side_by_side(blocks, BLOCKS_AT_ONCE, async |id| {
+            // If it is gone, somebody else was faster.
+            let _ = self.revoke_token(store_hash, *id).await?;
+            revoked(*id)
+        })
+        .await
     }
 }

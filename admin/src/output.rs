@@ -149,6 +149,7 @@ fn cell(name: &str, value: &Value) -> String {
         Value::String(text) => {
             text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
         }
+        Value::Array(values) if values.is_empty() => "-".into(),
         Value::Array(values) => values.iter().map(|value| cell(name, value)).collect::<Vec<_>>().join(","),
         // A store from before stores had a time.
         Value::Number(zero) if name == "createdAt" && zero.as_u64() == Some(0) => "-".into(),

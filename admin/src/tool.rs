@@ -6,7 +6,7 @@ use crate::{
     stack::Stack,
 };
 use accounts::{Addition, Edit, Taken};
-use shared::tables::directory::{BackendUser, CustomerLogin, Store};
+use shared::tables::directory::{BackendUser, Customer, CustomerLogin, Store};
 
 pub struct Tool {
     pub stack: Stack,
@@ -36,6 +36,15 @@ impl Tool {
     /// [`Kind::NotFound`] if there is none.
     pub async fn customer(&self, store: &str, email: &str) -> Result<CustomerLogin, Failure> {
         self.stack.services.directory.customer_login(store, email).await?.ok_or_else(|| no_customer(store, email))
+    }
+
+    /// The customer with this id.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if there is none.
+    pub async fn customer_of_id(&self, store: &str, id: u64) -> Result<Customer, Failure> {
+        let found = self.stack.services.directory.customer(store, id).await?;
+        found.filter(|customer| !customer.is_removed()).ok_or_else(|| no_customer(store, &format!("of id {id}")))
     }
 }
 

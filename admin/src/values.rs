@@ -1,9 +1,13 @@
 //! What several commands take, and how it is read from the command line.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use reqwest::Url;
 use serde_json::json;
-use shared::http::fields::{self, MAX_NAME, MAX_STORE_HASH};
+use shared::{
+    http::fields::{self, MAX_NAME, MAX_STORE_HASH},
+    tables::items::email_key,
+};
+use std::collections::HashSet;
 
 #[derive(Args)]
 pub struct StoreArgument {
@@ -41,6 +45,20 @@ pub struct AccountArguments {
     pub email: String,
 }
 
+/// Some of a store's accounts.
+#[derive(Args)]
+pub struct SearchArguments {
+    /// Only those whose e-mails hold this, in any case. All of the store are read for it.
+    #[arg(long, value_name = "PART", value_parser = NonEmptyStringValueParser::new())]
+    email_contains: Option<String>,
+}
+
+impl SearchArguments {
+    pub fn finds(&self, email: &str) -> bool {
+        self.email_contains.as_ref().is_none_or(|part| email_key(email).contains(&email_key(part)))
+    }
+}
+
 /// A store hash: one part of an address, so that nothing need be escaped anywhere.
 pub fn store_hash(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -59,6 +77,12 @@ pub fn email(text: &str) -> Result<String, String> {
 /// The id of a channel or a customer.
 pub fn id(text: &str) -> Result<u64, String> {
     fields::positive_integer(&json!(text))
+}
+
+/// Ids in the order in which they are given, each once.
+pub fn once(ids: Vec<u64>) -> Vec<u64> {
+    let mut seen = HashSet::new();
+    ids.into_iter().filter(|id| seen.insert(*id)).collect()
 }
 
 /// A name that is not empty.

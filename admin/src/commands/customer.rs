@@ -1,18 +1,23 @@
 //! `b2b-auth customer`.
 
+mod activity;
 mod channels;
 mod export;
 mod import;
+mod input;
+mod listed;
 
+use super::login::lockout;
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
     output::say,
     password::{self, PasswordArguments},
     tool::{Tool, added, done, no_customer},
-    values::{AccountArguments, StoreArgument, id},
+    values::{AccountArguments, SearchArguments, StoreArgument, email, id, once},
 };
 use accounts::{CustomerChange, Taken};
+use activity::ActivityArguments;
 use channels::check_channels;
 use clap::Subcommand;
 use import::ImportArguments;
@@ -39,9 +44,26 @@ pub enum Command {
         password: PasswordArguments,
     },
     /// Shows a store's customers, in the order of their ids.
+    #[command(after_help = "Example:\n  b2b-auth --local customer list --store mystore --email-contains @example.com")]
     List {
         #[command(flatten)]
         store: StoreArgument,
+        #[command(flatten)]
+        search: SearchArguments,
+    },
+    /// Shows a customer, and from where failed logins lock it out.
+    #[command(after_help = "Examples:
+  b2b-auth --local customer show buyer@example.com --store mystore
+  b2b-auth --local customer show --id 7 --store mystore")]
+    Show {
+        #[command(flatten)]
+        store: StoreArgument,
+        /// The e-mail, in any case.
+        #[arg(value_parser = email, required_unless_present = "id", conflicts_with = "id")]
+        email: Option<String>,
+        /// The platform's id of the customer, instead of the e-mail.
+        #[arg(long, value_parser = id)]
+        id: Option<u64>,
     },
     /// Adds the customers of a CSV file. Those who are there already are skipped and stay as they are, so it can be run again.
     #[command(after_help = "\
@@ -81,16 +103,14 @@ Examples:
         #[command(flatten)]
         password: PasswordArguments,
     },
-    /// Lets a customer have no more tokens, and makes all storefront tokens void.
-    Disable {
-        #[command(flatten)]
-        customer: AccountArguments,
-    },
-    /// Lets a customer have tokens again. Those from before stay void.
-    Enable {
-        #[command(flatten)]
-        customer: AccountArguments,
-    },
+    /// Lets a customer, or all of a file, have no more tokens, and makes all storefront tokens void.
+    #[command(after_help = "Examples:
+  b2b-auth --local customer disable buyer@example.com --store mystore
+  b2b-auth --local customer disable --file customers.txt --store mystore --dry-run
+  b2b-auth --local customer disable --file customers.txt --store mystore --confirm mystore")]
+    Disable(ActivityArguments),
+    /// Lets a customer, or all of a file, have tokens again. Those from before stay void.
+    Enable(ActivityArguments),
     /// Removes a customer, and makes all storefront tokens void. The id gets no token until it is added again.
     Remove {
         #[command(flatten)]
@@ -101,10 +121,12 @@ Examples:
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
         Command::Add { customer, id, channels, password } => add(tool, &customer, id, channels, &password).await,
-        Command::List { store } => list(tool, &store.hash).await,
+        Command::List { store, search } => list(tool, &store.hash, &search).await,
+        Command::Show { store, email, id } => show(tool, &store.hash, email, id).await,
         Command::Import(arguments) => import::run(tool, &arguments).await,
         Command::Export { store } => export::run(tool, &store.hash).await,
         Command::SetChannels { customer, channels } => {
+            let channels = once(channels);
             check_channels(&channels, &tool.store(&customer.store.hash).await?)?;
             let details = json!({"channels": channels});
             change(tool, "customer set-channels", &customer, details, &CustomerChange::Channels(channels)).await
@@ -118,12 +140,8 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
             say(&format!("Storefront tokens from before are void, and so are those of the next {LEEWAY} seconds."));
             Ok(())
         }
-        Command::Disable { customer } => {
-            change(tool, "customer disable", &customer, json!({}), &CustomerChange::Active(false)).await
-        }
-        Command::Enable { customer } => {
-            change(tool, "customer enable", &customer, json!({}), &CustomerChange::Active(true)).await
-        }
+        Command::Disable(customers) => set_active(tool, customers, false).await,
+        Command::Enable(customers) => set_active(tool, customers, true).await,
         Command::Remove { customer } => remove(tool, &customer).await,
     }
 }
@@ -137,7 +155,7 @@ async fn add(
 ) -> Result<(), Failure> {
     let store = store.hash.as_str();
     let present = tool.store(store).await?;
-    let channels = channels.unwrap_or_else(|| present.channels.clone());
+    let channels = once(channels.unwrap_or_else(|| present.channels.clone()));
     check_channels(&channels, &present)?;
     let taken = |taken| {
         let what = if taken == Taken::Email { "e-mail" } else { "id" };
@@ -172,12 +190,12 @@ async fn add(
     .await
 }
 
-async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
+async fn list(tool: &Tool, store: &str, search: &SearchArguments) -> Result<(), Failure> {
     tool.store(store).await?;
     let mut rows = tool.output.rows(&["customerId", "email", "channels", "active", "tokensRevokedAt"]);
     let mut customers = tool.stack.accounts.customers(store);
     while let Some(customer) = customers.next().await? {
-        if !customer.is_removed() {
+        if !customer.is_removed() && search.finds(&customer.email) {
             rows.push(vec![
                 json!(customer.customer_id),
                 json!(customer.email),
@@ -188,6 +206,34 @@ async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
         }
     }
     rows.end()
+}
+
+async fn show(tool: &Tool, store: &str, email: Option<String>, id: Option<u64>) -> Result<(), Failure> {
+    tool.store(store).await?;
+    let customer = match (email, id) {
+        (Some(email), _) => tool.customer(store, &email).await?.customer,
+        (None, id) => tool.customer_of_id(store, id.unwrap_or_default()).await?,
+    };
+    let services = &tool.stack.services;
+    let attempts = services.customer_attempts.open(store, &customer.email, &services.clock).await?;
+    let (locked_out_from, lockout_ends_at) = lockout(&attempts);
+    tool.output.object(&json!({
+        "customerId": customer.customer_id,
+        "email": customer.email,
+        "channels": customer.channels,
+        "active": customer.active,
+        "tokensRevokedAt": customer.tokens_valid_after,
+        "lockedOutFrom": locked_out_from,
+        "lockoutEndsAt": lockout_ends_at,
+    }))
+}
+
+async fn set_active(tool: &Tool, arguments: ActivityArguments, active: bool) -> Result<(), Failure> {
+    if let Some(file) = &arguments.file {
+        return activity::of_file(tool, file, &arguments, active).await;
+    }
+    let customer = AccountArguments { store: arguments.store, email: arguments.email.unwrap_or_default() };
+    change(tool, activity::action(active), &customer, json!({}), &CustomerChange::Active(active)).await
 }
 
 async fn change(

@@ -4,9 +4,9 @@ use super::doctor::round::DOCTORS_STORES;
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
-    output::count,
+    output::{count, say},
     tool::{Tool, added, done, no_store},
-    values::{id, store_hash},
+    values::{id, once, store_hash},
 };
 use clap::Subcommand;
 use serde_json::json;
@@ -43,11 +43,16 @@ pub enum Command {
         channels: Vec<u64>,
     },
     /// Removes a store, with everything in it.
-    #[command(after_help = "Example:\n  b2b-auth --local store remove mystore --confirm mystore")]
+    #[command(after_help = "Examples:
+  b2b-auth --local store remove mystore --dry-run
+  b2b-auth --local store remove mystore --confirm mystore")]
     Remove {
         /// The store's hash.
         #[arg(value_parser = store_hash)]
         store: String,
+        /// Only show how much would be removed.
+        #[arg(long)]
+        dry_run: bool,
         /// The store's hash again, instead of being asked for it.
         #[arg(long, value_name = "STORE")]
         confirm: Option<String>,
@@ -62,11 +67,11 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
             );
             Err(Failure::new(Kind::Invalid, stores))
         }
-        Command::Add { store, channels } => add(tool, &store, channels).await,
+        Command::Add { store, channels } => add(tool, &store, once(channels)).await,
         Command::List => list(tool).await,
         Command::Show { store } => show(tool, &store).await,
-        Command::SetChannels { store, channels } => set_channels(tool, &store, &channels).await,
-        Command::Remove { store, confirm } => remove(tool, &store, confirm.as_deref()).await,
+        Command::SetChannels { store, channels } => set_channels(tool, &store, &once(channels)).await,
+        Command::Remove { store, dry_run, confirm } => remove(tool, &store, dry_run, confirm.as_deref()).await,
     }
 }
 
@@ -115,12 +120,20 @@ async fn set_channels(tool: &Tool, hash: &str, channels: &[u64]) -> Result<(), F
         .await
 }
 
-async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Failure> {
+async fn remove(tool: &Tool, hash: &str, is_dry_run: bool, given: Option<&str>) -> Result<(), Failure> {
     // Of one whose removal was interrupted only the entry in the list may be left.
     if !tool.stack.accounts.is_listed(hash).await? {
         tool.store(hash).await?;
     }
     let contents = tool.stack.accounts.contents(hash).await?;
+    let details = json!({
+        "users": contents.users, "customers": contents.customers, "apiAccounts": contents.api_accounts, "tokens": contents.tokens,
+    });
+    if is_dry_run {
+        tool.output.object(&details)?;
+        say(&format!("All of this would be removed with the store {hash}. Nothing was changed."));
+        return Ok(());
+    }
     let consequences = format!(
         "This removes the store {hash} for good, and with it {}, {}, {} and {}. All of their tokens are void then, storefront tokens \
          too.",
@@ -130,9 +143,6 @@ async fn remove(tool: &Tool, hash: &str, given: Option<&str>) -> Result<(), Fail
         count(contents.tokens, "server-to-server token"),
     );
     tool.confirm(&consequences, hash, given)?;
-    let details = json!({
-        "users": contents.users, "customers": contents.customers, "apiAccounts": contents.api_accounts, "tokens": contents.tokens,
-    });
     let change = Change { action: "store remove", store: Some(hash), details };
     tool.change_in_steps(change, async |steps| {
         steps.expect(None, "item");

@@ -1,12 +1,13 @@
 //! `b2b-auth user`.
 
+use super::login::lockout;
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
     output::{count, say},
     password::{self, PasswordArguments},
     tool::{Tool, added, done, no_user},
-    values::{AccountArguments, StoreArgument},
+    values::{AccountArguments, SearchArguments, StoreArgument},
 };
 use accounts::UserChange;
 use clap::{Subcommand, ValueEnum};
@@ -16,14 +17,17 @@ use shared::tables::{
     items::email_key,
 };
 
-/// What a backend user may do.
+/// What a backend user may do. Tables, JSON and audit lines spell it in the same way; a hyphen is taken too.
 #[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum RoleArgument {
     /// May create server-to-server tokens.
     Administrator,
     /// May create server-to-server tokens.
+    #[value(alias = "store-owner")]
     StoreOwner,
     /// May not.
+    #[value(alias = "sales-rep")]
     SalesRep,
 }
 
@@ -43,12 +47,21 @@ pub enum Command {
         password: PasswordArguments,
     },
     /// Shows a store's backend users.
+    #[command(after_help = "Example:\n  b2b-auth --local user list --store mystore --email-contains @example.com")]
     List {
         #[command(flatten)]
         store: StoreArgument,
+        #[command(flatten)]
+        search: SearchArguments,
+    },
+    /// Shows a user, how many live tokens the user has made, and from where failed logins lock the user out.
+    #[command(after_help = "Example:\n  b2b-auth --local user show admin@example.com --store mystore")]
+    Show {
+        #[command(flatten)]
+        user: AccountArguments,
     },
     /// Sets what a user may do.
-    #[command(after_help = "Example:\n  b2b-auth --local user set-role admin@example.com sales-rep --store mystore")]
+    #[command(after_help = "Example:\n  b2b-auth --local user set-role admin@example.com sales_rep --store mystore")]
     SetRole {
         #[command(flatten)]
         user: AccountArguments,
@@ -93,7 +106,8 @@ impl RoleArgument {
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
         Command::Add { user, role, password } => add(tool, &user, role.role(), &password).await,
-        Command::List { store } => list(tool, &store.hash).await,
+        Command::List { store, search } => list(tool, &store.hash, &search).await,
+        Command::Show { user } => show(tool, &user).await,
         Command::SetRole { user, role } => {
             let role = role.role();
             change(tool, "user set-role", &user, json!({"role": role}), &UserChange::Role(role)).await?;
@@ -145,14 +159,33 @@ async fn add(
     .await
 }
 
-async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
+async fn list(tool: &Tool, store: &str, search: &SearchArguments) -> Result<(), Failure> {
     tool.store(store).await?;
     let mut rows = tool.output.rows(&["email", "role", "active"]);
     let mut users = tool.stack.accounts.users(store);
     while let Some(user) = users.next().await? {
-        rows.push(vec![json!(user.email), json!(user.role), json!(user.active)])?;
+        if search.finds(&user.email) {
+            rows.push(vec![json!(user.email), json!(user.role), json!(user.active)])?;
+        }
     }
     rows.end()
+}
+
+async fn show(tool: &Tool, AccountArguments { store, email }: &AccountArguments) -> Result<(), Failure> {
+    let store = store.hash.as_str();
+    tool.store(store).await?;
+    let user = tool.user(store, email).await?;
+    let services = &tool.stack.services;
+    let attempts = services.backend_user_attempts.open(store, email, &services.clock).await?;
+    let (locked_out_from, lockout_ends_at) = lockout(&attempts);
+    tool.output.object(&json!({
+        "email": user.email,
+        "role": user.role,
+        "active": user.active,
+        "liveTokens": live_tokens_made(tool, store, email).await?,
+        "lockedOutFrom": locked_out_from,
+        "lockoutEndsAt": lockout_ends_at,
+    }))
 }
 
 async fn change(
@@ -184,7 +217,7 @@ async fn remove(tool: &Tool, user: &AccountArguments) -> Result<(), Failure> {
 async fn tell_of_tokens(tool: &Tool, user: &AccountArguments) {
     let (store, email) = (&user.store.hash, &user.email);
     let revoke = format!("To revoke: b2b-auth token revoke --store {store} --email {email} --confirm {store}");
-    match tokens_made(tool, store, email).await {
+    match live_tokens_made(tool, store, email).await {
         Ok(0) => {}
         Ok(made) => say(&format!("{email} has made {}, still good. {revoke}", count(made, "server-to-server token"))),
         // What was asked for is done.
@@ -194,11 +227,14 @@ async fn tell_of_tokens(tool: &Tool, user: &AccountArguments) {
     }
 }
 
-async fn tokens_made(tool: &Tool, store: &str, email: &str) -> Result<u64, Failure> {
+/// How many tokens of the user's have not ended.
+async fn live_tokens_made(tool: &Tool, store: &str, email: &str) -> Result<u64, Failure> {
+    let now = tool.stack.services.clock.now();
     let mut tokens = tool.stack.accounts.tokens(store);
-    let mut made = 0;
+    let mut live = 0;
     while let Some(token) = tokens.next().await? {
-        made += u64::from(email_key(&token.record.email) == email_key(email));
+        let is_live = token.record.exp.is_none_or(|end| end > now);
+        live += u64::from(is_live && email_key(&token.record.email) == email_key(email));
     }
-    Ok(made)
+    Ok(live)
 }

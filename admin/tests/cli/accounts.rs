@@ -3,7 +3,7 @@
 use crate::support::{OTHER_PASSWORD, OperatedStack, PASSWORD, in_store};
 use local::demo;
 use serde_json::{Value, json};
-use shared::keys::jwt::LEEWAY;
+use shared::{clock::Clock, keys::jwt::LEEWAY};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,6 +107,110 @@ async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
     stack.with_password(PASSWORD, &add).changes("customer add");
     stack.b2b_auth(&["token", "verify", &third]).fails(8, "revoked");
     login(PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_an_account_is_shown_without_its_hash() {
+    let stack = OperatedStack::start().await;
+    let show = |arguments: &[&str]| stack.json(&in_store(arguments));
+    let shown = show(&["customer", "show", "BUYER@example.com"]);
+    let buyer = json!({
+        "customerId": demo::BUYER_ID, "email": demo::BUYER_EMAIL, "channels": [1], "active": true, "tokensRevokedAt": null,
+        "lockedOutFrom": [], "lockoutEndsAt": null,
+    });
+    assert_eq!(shown, buyer);
+    assert_eq!(show(&["customer", "show", "--id", "313"]), buyer);
+    let table = stack.b2b_auth(&in_store(&["customer", "show", "--id", "313"]));
+    assert!(table.stdout.contains("\nlockedOutFrom    -\n"), "{table:?}");
+
+    let email = demo::ADMIN_EMAIL;
+    let admin = |tokens: u64| {
+        json!({
+            "email": email, "role": "administrator", "active": true, "liveTokens": tokens, "lockedOutFrom": [],
+            "lockoutEndsAt": null,
+        })
+    };
+    assert_eq!(show(&["user", "show", "Admin@example.com"]), admin(1));
+    let ends = (Clock::system().now() + 2).to_string();
+    let create = ["token", "create", "--email", email, "--name", "n", "--expires-at", &ends];
+    stack.b2b_auth(&in_store(&create)).succeeds();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(show(&["user", "show", email]), admin(1), "one has ended");
+    let disabled = stack.b2b_auth(&in_store(&["user", "disable", email]));
+    assert!(disabled.stderr.contains("has made 1 server-to-server token, still good"), "{disabled:?}");
+
+    stack.b2b_auth(&in_store(&["customer", "remove", demo::BUYER_EMAIL])).succeeds();
+    for (arguments, code, says) in [
+        (in_store(&["customer", "show", "a@b"]), 3, "The store demostore has no customer a@b."),
+        (in_store(&["customer", "show", "--id", "7"]), 3, "The store demostore has no customer of id 7."),
+        (in_store(&["customer", "show", "--id", "313"]), 3, "The store demostore has no customer of id 313."),
+        (in_store(&["customer", "show", "a@b", "--id", "7"]), 2, "cannot be used with"),
+        (in_store(&["customer", "show"]), 2, "required arguments were not provided"),
+        (in_store(&["user", "show", "a@b"]), 3, "The store demostore has no backend user a@b."),
+        (vec!["customer", "show", "a@b", "--store", "nostore"], 3, "There is no store nostore."),
+        (vec!["user", "show", "a@b", "--store", "nostore"], 3, "There is no store nostore."),
+    ] {
+        stack.b2b_auth(&arguments).fails(code, says);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_found_by_a_part_of_their_email() {
+    let stack = OperatedStack::start().await;
+    for (id, email) in [("7", "Anna@Example.com"), ("8", "bob@anna.example"), ("9", "M\u{dc}LLER@example.com")] {
+        stack.with_password(PASSWORD, &in_store(&["customer", "add", email, "--id", id])).succeeds();
+    }
+    let found = |noun: &str, part: &str| {
+        let rows = stack.json(&in_store(&[noun, "list", "--email-contains", part]));
+        let emails = rows.as_array().unwrap().iter().map(|row| row["email"].as_str().unwrap().to_owned());
+        emails.collect::<Vec<_>>()
+    };
+    assert_eq!(found("customer", "ANNA"), ["Anna@Example.com", "bob@anna.example"]);
+    assert_eq!(found("customer", "m\u{fc}ller@"), ["M\u{dc}LLER@example.com"]);
+    assert_eq!(found("customer", "nobody"), [] as [&str; 0]);
+    assert_eq!(found("user", "Admin"), [demo::ADMIN_EMAIL]);
+    stack.b2b_auth(&in_store(&["user", "list", "--email-contains", ""])).fails(2, "a value is required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_spelt_in_as_out() {
+    let stack = OperatedStack::start().await;
+    let add = |email: &'static str, role: &'static str| in_store(&["user", "add", email, "--role", role]);
+    for (email, given, role) in [
+        ("a@example.com", "store-owner", "store_owner"),
+        ("b@example.com", "store_owner", "store_owner"),
+        ("c@example.com", "sales-rep", "sales_rep"),
+        ("d@example.com", "sales_rep", "sales_rep"),
+    ] {
+        let added = stack.with_password(PASSWORD, &add(email, given));
+        added.changes("user add");
+        assert_eq!(added.audit()[0]["details"]["role"], role);
+        assert_eq!(stack.json(&in_store(&["user", "show", email]))["role"], role);
+        let shown = stack.b2b_auth(&in_store(&["user", "set-role", email, role]));
+        shown.changes("user set-role");
+        assert_eq!(shown.audit()[0]["details"]["role"], role);
+    }
+    let wrong = stack.b2b_auth(&add("e@example.com", "king"));
+    wrong.fails(2, "possible values: administrator, store_owner, sales_rep");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_counts_once() {
+    let stack = OperatedStack::start().await;
+    let added = stack.b2b_auth(&["store", "add", "mystore", "--channels", "2,1,2"]);
+    assert_eq!(added.audit()[0]["details"]["channels"], json!([2, 1]));
+    let channels = || stack.json(&["store", "show", "mystore"])["channels"].clone();
+    assert_eq!(channels(), json!([2, 1]));
+    stack.b2b_auth(&["store", "set-channels", "mystore", "--channels", "3,1,1,3"]).changes("store set-channels");
+    assert_eq!(channels(), json!([3, 1]));
+    let customer = ["a@example.com", "--store", "mystore"];
+    let add = [&["customer", "add", "--id", "7", "--channels", "1", "--channels", "1"], &customer[..]].concat();
+    let added = stack.with_password(PASSWORD, &add);
+    assert_eq!(added.audit()[0]["details"]["channels"], json!([1]));
+    let set = [&["customer", "set-channels", "--channels", "3,3,1"], &customer[..]].concat();
+    assert_eq!(stack.b2b_auth(&set).audit()[0]["details"]["channels"], json!([3, 1]));
+    let shown = stack.json(&[&["customer", "show"], &customer[..]].concat());
+    assert_eq!(shown["channels"], json!([3, 1]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

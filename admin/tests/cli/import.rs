@@ -98,7 +98,7 @@ async fn imported_customers_can_log_in() {
     let csv = Csv::new(format!(
         "\u{feff}email,active,customer_id,password,channels,password_hash\r\n\
          Clear@Example.com,,7,\"with \"\"quotes\"\", commas\nand lines\",,\r\n\
-         hashed@example.com,TRUE,8,,2,\"{}\"\r\n\
+         hashed@example.com,TRUE,8,,2;2,\"{}\"\r\n\
          \r\n\
          gone@example.com,FALSE,9,{PASSWORD},1; 2,\r\n",
         *HASH
@@ -139,9 +139,11 @@ async fn imported_customers_can_log_in() {
 #[tokio::test]
 async fn a_file_may_come_through_a_pipe() {
     let stack = OperatedStack::start().await;
-    let arguments = ["customer", "import", "/dev/stdin", "--store", demo::STORE];
-    Running::start(stack.command(&arguments), &hashed(200)).ended().await.with(0);
-    has_exactly(&stack, 200).await;
+    for (file, customers) in [("/dev/stdin", 100), ("-", 200)] {
+        let arguments = ["customer", "import", file, "--store", demo::STORE];
+        Running::start(stack.command(&arguments), &hashed(customers)).ended().await.with(0);
+        has_exactly(&stack, customers).await;
+    }
 }
 
 /// Rows, and why each is bad; the good ones have no reason.

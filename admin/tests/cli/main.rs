@@ -9,6 +9,8 @@ mod failures;
 mod import;
 mod interrupted;
 mod keys;
+mod logins;
+mod many_customers;
 mod restore;
 mod stores;
 mod support;

@@ -83,6 +83,20 @@ async fn with_a_store_goes_all_that_is_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_how_much_would_be_removed() {
+    let stack = OperatedStack::start().await;
+    // Somebody adds it to the whole command, to look first.
+    let confirmed = ["store", "remove", demo::STORE, "--confirm", demo::STORE, "--dry-run"];
+    let ended = stack.b2b_auth(&[&["--output", "json"], &confirmed[..]].concat());
+    ended.succeeds();
+    let removed = json!({"users": 2, "customers": 1, "apiAccounts": 0, "tokens": 1});
+    assert_eq!((ended.json(), ended.lines()), (removed, vec![]));
+    assert!(ended.stderr.contains("Nothing was changed."), "{ended:?}");
+    assert_eq!(stack.list(&demo::token(), "").await.status, 200);
+    stack.b2b_auth(&["store", "remove", "nostore", "--dry-run"]).fails(3, "There is no store nostore.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_was_interrupted_is_taken_up_again() {
     let stack = OperatedStack::start().await;
     // The last step is left.

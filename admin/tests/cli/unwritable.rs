@@ -58,6 +58,8 @@ async fn without_its_line_nothing_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("customers.csv");
     std::fs::write(&file, format!("customer_id,email,password\n9,nine@example.com,{PASSWORD}\n")).unwrap();
+    let listed = folder.path().join("customers.txt");
+    std::fs::write(&listed, demo::BUYER_EMAIL).unwrap();
     let before = (stored(&stack).await, stack.json(&["key", "list"]));
     for arguments in [
         ["store", "add", "mystore"].as_slice(),
@@ -71,6 +73,7 @@ async fn without_its_line_nothing_is_changed() {
         &in_store(&["customer", "add", "a@example.com", "--id", "7", "--password-stdin"]),
         &in_store(&["customer", "import", file.to_str().unwrap()]),
         &in_store(&["customer", "disable", demo::BUYER_EMAIL]),
+        &in_store(&["customer", "disable", "--file", listed.to_str().unwrap(), "--confirm", demo::STORE]),
         &in_store(&["customer", "remove", demo::BUYER_EMAIL]),
         &in_store(&["api-account", "create", "erp", "--scope", "read"]),
         &in_store(&["token", "create", "--email", demo::ADMIN_EMAIL, "--name", "erp"]),
@@ -160,6 +163,8 @@ async fn what_is_asked_for_and_cannot_be_printed_is_told() {
         &in_store(&["user", "list"]),
         &in_store(&["customer", "list"]),
         &in_store(&["customer", "export"]),
+        &in_store(&["customer", "show", demo::BUYER_EMAIL]),
+        &in_store(&["login", "list"]),
         &["doctor", "--read-only"],
         &["completions", "bash"],
         &["completions", "zsh"],

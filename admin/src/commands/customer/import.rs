@@ -9,6 +9,7 @@ mod records;
 mod row;
 mod work;
 
+use super::input;
 use crate::{
     audit::{Change, Steps},
     failure::{Failure, Kind},
@@ -16,14 +17,13 @@ use crate::{
     tool::Tool,
     values::StoreArgument,
 };
-use batches::{Batches, not_readable};
+use batches::Batches;
 use clap::Args;
 use counts::{Counts, add};
 use futures_util::{StreamExt, pin_mut, stream};
 use indicatif::ProgressBar;
 use serde_json::json;
 use std::{
-    fs::File,
     io::{BufRead, BufReader},
     path::PathBuf,
     time::Instant,
@@ -35,7 +35,7 @@ const BATCHES: usize = 8;
 
 #[derive(Args)]
 pub struct ImportArguments {
-    /// CSV file; /dev/stdin for what another program writes.
+    /// CSV file; `-` for what another program writes to standard input.
     file: PathBuf,
     #[command(flatten)]
     store: StoreArgument,
@@ -46,7 +46,7 @@ pub struct ImportArguments {
 
 pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure> {
     let store = tool.store(&arguments.store.hash).await?;
-    let file = File::open(&arguments.file).map_err(|error| not_readable(&arguments.file, &error))?;
+    let file = input::open(&arguments.file)?;
     let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
     let counts = Counts::default();
     let batches = Batches::begin(BufReader::new(file), &arguments.file, store, &counts)?;

@@ -4,7 +4,7 @@ use crate::{
     fault::Fault,
     tables::items::{Item, number},
 };
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, iter};
 
 /// How many attempts from one address fit into a window.
 pub const MAX_OF_ADDRESS: u64 = 10;
@@ -31,6 +31,20 @@ pub struct Counts {
     pub revision: u64,
     of_account: Window,
     of_addresses: BTreeMap<String, OfAddress>,
+}
+
+/// Attempts that still count: those from an address, or those of the account as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenWindow {
+    /// None for those from all addresses.
+    pub address: Option<String>,
+    /// How many there are.
+    pub attempts: u64,
+    /// Whether no more fit: the right password too is refused then, but where the account has logged in from the address if
+    /// these are those from all.
+    pub is_full: bool,
+    /// Until when they count, in Unix seconds.
+    pub ends: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -180,10 +194,24 @@ impl Counts {
         self.of_addresses.insert(address.into(), known);
     }
 
+    /// What counts now.
+    pub fn open(&self, now: u64) -> Vec<OpenWindow> {
+        let of_account = (None, self.of_account, MAX_OF_ACCOUNT);
+        let of_addresses = self.of_addresses.iter();
+        let of_addresses = of_addresses.map(|(address, of)| (Some(address.clone()), of.window, MAX_OF_ADDRESS));
+        let open = iter::once(of_account).chain(of_addresses).map(|(address, window, max)| {
+            let attempts = window.open(now);
+            OpenWindow { address, attempts, is_full: attempts >= max, ends: window.ends }
+        });
+        open.filter(|window| window.attempts > 0).collect()
+    }
+
     /// Forgets all attempts, and says how many there were. Known addresses stay known, or whoever goes on guessing would
     /// lock their owner out.
     pub fn forget(&mut self, now: u64) -> u64 {
-        let forgotten = self.of_account.open(now);
+        let of_addresses = self.of_addresses.values().map(|of_address| of_address.window.open(now)).sum();
+        // From a known address they may count for longer than those of the account.
+        let forgotten = self.of_account.open(now).max(of_addresses);
         self.of_account = Window::default();
         self.of_addresses.values_mut().for_each(|of_address| of_address.window = Window::default());
         forgotten
@@ -195,7 +223,6 @@ mod tests {
     use super::*;
     use crate::tables::items::string;
     use aws_sdk_dynamodb::types::AttributeValue;
-    use std::iter;
 
     const NOW: u64 = 1_800_000_000;
 

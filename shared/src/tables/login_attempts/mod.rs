@@ -1,8 +1,12 @@
 //! The table of login attempts, which keeps passwords from being guessed.
 
+mod account;
 mod counts;
+mod tried;
 
-pub use counts::{KNOWN_FOR, WINDOW};
+pub use account::Account;
+pub use counts::{KNOWN_FOR, OpenWindow, WINDOW};
+pub use tried::{Tried, tried};
 
 use crate::{
     clock::Clock,
@@ -22,16 +26,6 @@ use std::collections::HashMap;
 
 /// How often a write is tried that others may get in the way of: what has ended has to go, or counts were cleared meanwhile.
 const TRIES: u32 = 32;
-
-/// Whose password is tried. The two are counted apart: a customer who logs in must not clear the count of a backend user
-/// with the same e-mail.
-#[derive(Clone, Copy, Debug)]
-pub enum Account {
-    /// A backend user.
-    BackendUser,
-    /// A customer.
-    Customer,
-}
 
 /// Whether a password may be looked at.
 #[must_use = "where it does not fit, the password must not be looked at"]
@@ -103,18 +97,24 @@ impl LoginAttempts {
         Ok(Reservation::Full { retry_after: 1 })
     }
 
+    /// The attempts that count now.
+    pub async fn open(&self, store_hash: &str, email: &str, clock: &Clock) -> Result<Vec<OpenWindow>, Fault> {
+        let counts = self.counts(&self.key(store_hash, email)).await?;
+        Ok(counts.map(|counts| counts.open(clock.now())).unwrap_or_default())
+    }
+
     /// Forgets the attempts, and says how many there were. The addresses of logins stay known.
     pub async fn forget(&self, store_hash: &str, email: &str, clock: &Clock) -> Result<u64, Fault> {
         let key = self.key(store_hash, email);
+        let Some(counts) = self.counts(&key).await? else { return Ok(0) };
+        let now = clock.now();
+        self.change(&key, counts, now, |counts| counts.forget(now)).await
+    }
+
+    async fn counts(&self, key: &Item) -> Result<Option<Counts>, Fault> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key.clone())).consistent_read(true);
         let answer = request.send().await.map_err(|error| Fault::of_aws("GetItem", error))?;
-        match answer.item {
-            Some(item) => {
-                let now = clock.now();
-                self.change(&key, Counts::of_item(&item)?, now, |counts| counts.forget(now)).await
-            }
-            None => Ok(0),
-        }
+        answer.item.as_ref().map(Counts::of_item).transpose()
     }
 
     /// Counts an attempt where nothing has ended that must go first. This says in one condition what [`Counts::count`] says,
@@ -197,13 +197,9 @@ impl LoginAttempts {
         }
     }
 
-    /// An e-mail holds no white space, so the last space parts it from the store.
     fn key(&self, store_hash: &str, email: &str) -> Item {
-        let account = match self.account {
-            Account::BackendUser => "USER",
-            Account::Customer => "CUSTOMER",
-        };
-        HashMap::from([("pk".into(), string(format!("{account}#{store_hash} {}", email_key(email))))])
+        let key = self.account.keys_of_store(store_hash) + &email_key(email);
+        HashMap::from([("pk".into(), string(key))])
     }
 }
 

@@ -5,15 +5,14 @@ use super::{
     records::Records,
     row::{Columns, Row},
 };
-use crate::failure::{Failure, Kind};
+use crate::{
+    commands::customer::input::not_readable,
+    failure::{Failure, Kind},
+};
 use accounts::MAX_CUSTOMERS;
 use csv::StringRecord;
 use shared::tables::directory::Store;
-use std::{
-    collections::HashSet,
-    io::{self, BufRead},
-    path::Path,
-};
+use std::{collections::HashSet, io::BufRead, path::Path};
 use tokio::sync::oneshot;
 
 /// What is wrong with a row, and on which line it begins.
@@ -107,8 +106,4 @@ impl<'a, R: BufRead> Batches<'a, R> {
             row.map_err(|reason| (record.line, reason))
         }))
     }
-}
-
-pub fn not_readable(file: &Path, error: &io::Error) -> Failure {
-    Failure::new(Kind::Invalid, format!("{} cannot be read: {error}.", file.display()))
 }

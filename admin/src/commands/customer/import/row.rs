@@ -2,7 +2,7 @@
 
 use crate::{
     commands::customer::channels::check_channels,
-    values::{email, id},
+    values::{email, id, once},
 };
 use accounts::passwords::{self, check_hash, costs_the_same};
 use csv::StringRecord;
@@ -147,7 +147,7 @@ fn channels(text: &str, store: &Store) -> Result<Vec<u64>, String> {
     let ids: Result<Vec<u64>, String> = text.split(';').map(|text| id(text.trim())).collect();
     let ids = ids.map_err(|_| "must be ids, separated by ;")?;
     check_channels(&ids, store).map_err(|failure| format!("are wrong: {failure}"))?;
-    Ok(ids)
+    Ok(once(ids))
 }
 
 fn active(text: &str) -> Result<bool, String> {
