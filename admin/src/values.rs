@@ -3,7 +3,10 @@
 use clap::Args;
 use reqwest::Url;
 use serde_json::json;
-use shared::http::fields::{self, MAX_NAME, MAX_STORE_HASH};
+use shared::{
+    http::fields::{self, MAX_NAME, MAX_STORE_HASH},
+    scopes::Scope,
+};
 
 #[derive(Args)]
 pub struct StoreArgument {
@@ -45,6 +48,11 @@ pub fn id(text: &str) -> Result<u64, String> {
 /// A name that is not empty.
 pub fn name(text: &str) -> Result<String, String> {
     fields::text(1..=MAX_NAME)(&json!(text))
+}
+
+/// A scope, by its name.
+pub fn scope(text: &str) -> Result<Scope, String> {
+    Scope::named(text).ok_or_else(|| format!("must be one of {}", Scope::ALL.map(Scope::name).join(", ")))
 }
 
 /// The address of a service. What stands before an `@` would go to messages.

@@ -26,5 +26,6 @@ mod published_page;
 mod readme;
 mod rotation;
 mod round_trips;
+mod scopes;
 mod storefront_tokens;
 mod template;

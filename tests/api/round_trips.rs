@@ -2,7 +2,7 @@
 
 use local::{demo, gateway::ROUTES};
 use serde_json::json;
-use shared::tables::directory::Scope;
+use shared::scopes::Scopes;
 use std::collections::BTreeSet;
 use tests::{
     Answer, Call, NOW, Stopwatch, TestStack, Trip, admin_login, buyer_login, current_customer, decode, eventually,
@@ -68,7 +68,7 @@ async fn measured_stack() -> (TestStack, Stopwatch) {
 #[tokio::test]
 async fn every_endpoint_keeps_to_its_budget() {
     let (stack, stopwatch) = measured_stack().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.get("/backend/tokens").account(&account).send().await;
     eventually(async || stack.account_last_used_at(&account).await.is_some()).await;
     let jwt = platform_jwt(&current_customer(NOW));

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use shared::{
     http::{cors::AllowedOrigins, envelope::error_response, error::Error},
     lambda::STRICT_TRANSPORT,
-    tables::{directory::Scope, login_attempts::WINDOW},
+    scopes::Scopes,
+    tables::login_attempts::WINDOW,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
@@ -588,7 +589,7 @@ async fn each_role_allows_just_what_its_function_does() {
         // New ones, whose use is noted.
         let token = direct.create_token(role).await;
         let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();
-        let account = direct.add_api_account(demo::STORE, Scope::Modify).await;
+        let account = direct.add_api_account(demo::STORE, &Scopes::ALL).await;
         proxy.take_requests();
         // Again when the window has ended in which logins failed.
         for _ in 0..2 {

@@ -7,12 +7,13 @@ use crate::{
     failure::{Failure, Kind},
     output::{count, ranges, say},
     tool::Tool,
-    values::{StoreArgument, email, name, time},
+    values::{StoreArgument, email, name, scope, time},
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use shared::{
     keys::jwt,
+    scopes::{Scope, Scopes},
     tables::{
         items::email_key,
         reads::together,
@@ -39,6 +40,9 @@ pub enum Command {
         /// When it ends, such as 2030-12-31T00:00:00Z; without it, never.
         #[arg(long, value_parser = time, value_name = "TIME")]
         expires_at: Option<u64>,
+        /// What it may do, such as tokens:read,storefront; without it, everything.
+        #[arg(long, value_delimiter = ',', value_parser = scope, value_name = "SCOPES")]
+        scopes: Option<Vec<Scope>>,
     },
     /// Shows a store's server-to-server tokens; not the tokens themselves.
     List {
@@ -125,7 +129,10 @@ impl Filter {
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Create { store, email, name, expires_at } => create(tool, &store.hash, &email, name, expires_at).await,
+        Command::Create { store, email, name, expires_at, scopes } => {
+            let scopes = scopes.map_or(Scopes::ALL, |scopes| Scopes::only(&scopes));
+            create(tool, &store.hash, &email, name, expires_at, scopes).await
+        }
         Command::List { store, filter } => list(tool, &store.hash, &filter).await,
         Command::Show { store, id } => {
             tool.store(&store.hash).await?;
@@ -139,7 +146,14 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     }
 }
 
-async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at: Option<u64>) -> Result<(), Failure> {
+async fn create(
+    tool: &Tool,
+    store: &str,
+    email: &str,
+    name: String,
+    expires_at: Option<u64>,
+    scopes: Scopes,
+) -> Result<(), Failure> {
     let services = &tool.stack.services;
     let now = services.clock.now();
     tool.store(store).await?;
@@ -166,9 +180,10 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
         iat: now,
         nbf: None,
         exp: expires_at,
+        scopes: scopes.clone(),
         last_used_at: None,
     };
-    let details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
+    let details = json!({"email": user.email, "name": name, "expiresAt": expires_at, "scopes": scopes.names()});
     let maker = services.directory.token_maker_check(store, &user)?;
     let counter = together(services.tokens.counter(store)).await?;
     let max = services.configuration.max_tokens_per_store;
@@ -212,8 +227,17 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
 
 async fn list(tool: &Tool, store: &str, filter: &Filter) -> Result<(), Failure> {
     tool.store(store).await?;
-    let mut rows =
-        tool.output.rows(&["id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt"]);
+    let mut rows = tool.output.rows(&[
+        "id",
+        "name",
+        "email",
+        "eventChannel",
+        "key",
+        "issuedAt",
+        "expiresAt",
+        "lastUsedAt",
+        "scopes",
+    ]);
     let mut tokens = tool.stack.accounts.tokens(store);
     while let Some(token) = tokens.next().await? {
         if filter.matches(&token) {
@@ -226,6 +250,7 @@ async fn list(tool: &Tool, store: &str, filter: &Filter) -> Result<(), Failure> 
                 json!(token.iat),
                 json!(token.exp),
                 json!(token.last_used_at),
+                json!(token.scopes.names()),
             ])?;
         }
     }
@@ -243,6 +268,7 @@ fn described(token: &TokenRecord) -> Value {
         "notBeforeAt": token.nbf,
         "expiresAt": token.exp,
         "lastUsedAt": token.last_used_at,
+        "scopes": token.scopes.names(),
     })
 }
 
