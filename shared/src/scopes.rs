@@ -24,6 +24,7 @@ pub mod needed {
     pub const TO_DELETE_TOKENS: Scope = Scope::TokensWrite;
     /// By all three storefront endpoints.
     pub const TO_ISSUE_STOREFRONT_TOKENS: Scope = Scope::Storefront;
+    pub const TO_INTROSPECT_TOKENS: Scope = Scope::Introspect;
 }
 
 impl Scope {

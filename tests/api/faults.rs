@@ -10,7 +10,7 @@ use tests::{
     platform_jwt,
 };
 
-fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
+fn calls(stack: &TestStack) -> [(&'static str, Call); 7] {
     [
         ("create", stack.post("/auth/backend", &admin_login("n"))),
         ("delete", stack.delete(&json!({"id": 1}))),
@@ -18,6 +18,7 @@ fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
         ("exchange", stack.exchange(&platform_jwt(&current_customer(NOW)))),
         ("login", stack.post("/auth/customers", &buyer_login())),
         ("issue", stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID}))),
+        ("introspect", stack.introspect(&stack.demo_token)),
     ]
 }
 

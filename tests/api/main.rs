@@ -21,6 +21,9 @@ mod faults;
 mod last_uses;
 mod log;
 mod login_attempts;
+mod oauth {
+    mod introspect;
+}
 mod openapi;
 mod published_page;
 mod readme;

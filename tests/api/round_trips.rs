@@ -73,6 +73,8 @@ async fn every_endpoint_keeps_to_its_budget() {
     eventually(async || stack.account_last_used_at(&account).await.is_some()).await;
     let jwt = platform_jwt(&current_customer(NOW));
     let token = stack.demo_token.clone();
+    let storefront =
+        stack.post("/auth/customers", &buyer_login()).token(&token).send().await.storefront_token().to_owned();
     let wrong = with(admin_login("n"), "password", "wrong");
     println!("{:<36} {:>6} {:>6}  operations", "endpoint", "status", "waits");
     let mut endpoints = BTreeSet::new();
@@ -108,6 +110,8 @@ async fn every_endpoint_keeps_to_its_budget() {
                 cost(200, "BatchGetItem UpdateItem", 1, "UpdateItem"),
             ),
             ("issue", issue, cost(200, "BatchGetItem", 1, "")),
+            ("introspect", stack.introspect(&token), cost(200, "BatchGetItem", 1, "")),
+            ("introspect, for a customer", stack.introspect(&storefront), cost(200, "BatchGetItem", 1, "")),
         ] {
             endpoints.extend(name.split(',').next());
             check(name, authenticated(call, secret), cost).await;

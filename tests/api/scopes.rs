@@ -7,12 +7,13 @@ use shared::scopes::{Scope, Scopes};
 use tests::{Answer, Call, TestStack, admin_login, decode, read_only, signed_with_demo_key, with};
 
 /// The endpoints, what their refusals name, and each scope that lets a call in.
-const NEEDED: [(&str, &str, &[&str]); 5] = [
+const NEEDED: [(&str, &str, &[&str]); 6] = [
     ("DELETE /auth/backend", "tokens:write", &["tokens:write"]),
     ("GET /backend/tokens", "tokens:read", &["tokens:read", "tokens:write"]),
     ("GET /auth/storefront", "storefront", &["storefront"]),
     ("POST /auth/customers", "storefront", &["storefront"]),
     ("POST /auth/customers/storefront", "storefront", &["storefront"]),
+    ("POST /oauth/introspect", "introspect", &["introspect"]),
 ];
 
 /// Something that says who is calling.
@@ -96,10 +97,10 @@ async fn of_two_credentials_both_must_have_the_scope() {
     let tokens = account(&stack, &["tokens:write"]).await;
     let all = account(&stack, &[]).await;
     for (token, account, statuses) in [
-        (&storefront, &tokens, [403, 403, 403, 403, 403]),
-        (&storefront, &all, [403, 403, 200, 200, 200]),
-        (&whole, &tokens, [200, 200, 403, 403, 403]),
-        (&whole, &all, [200; 5]),
+        (&storefront, &tokens, [403; 6]),
+        (&storefront, &all, [403, 403, 200, 200, 200, 403]),
+        (&whole, &tokens, [200, 200, 403, 403, 403, 403]),
+        (&whole, &all, [200; 6]),
     ] {
         let body = deletion(&stack.create_token("victim").await);
         for ((name, call), status) in calls(&stack).into_iter().zip(statuses) {

@@ -181,7 +181,7 @@ fn error_of_status(status: u16) -> Error {
         Error::OtherStore,
         Error::NoSuchRoute,
         Error::TooLarge(""),
-        Error::UnsupportedMediaType,
+        Error::UnsupportedMediaType("application/json"),
         Error::TooManyFailedLogins { retry_after: 0 },
         Error::Internal(String::new()),
     ];
@@ -429,7 +429,7 @@ fn sam_local_sets_all_variables_of_the_functions() {
 }
 
 /// Calls by which a function does all that it ever does, by the name of its role.
-fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 6] {
+fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 7] {
     let create = |body: &Value| stack.post("/auth/backend", body);
     let login = |body: &Value| stack.post("/auth/customers", body);
     let issue = |body: &Value| stack.post("/auth/customers/storefront", body);
@@ -458,6 +458,7 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 6] {
             ],
         ),
         ("IssueStorefrontTokenRole", vec![issue(&json!({"customerId": demo::BUYER_ID})), issue(&json!({}))]),
+        ("IntrospectTokenRole", vec![stack.introspect(&stack.demo_token), stack.introspect("x")]),
     ]
 }
 

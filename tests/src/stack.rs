@@ -224,6 +224,12 @@ impl TestStack {
         self.get(&format!("/auth/storefront?jwtToken={jwt}"))
     }
 
+    /// `POST /oauth/introspect`, as clients of OAuth send it.
+    pub fn introspect(&self, token: &str) -> Call {
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
+        self.request("POST", "/oauth/introspect").body("application/x-www-form-urlencoded", form)
+    }
+
     /// What a backend user is answered who asks for a token.
     pub async fn ask_for_token(&self, store_hash: &str, email: &str, password: &str) -> Answer {
         self.post("/auth/backend", &backend_login(store_hash, email, password)).send().await

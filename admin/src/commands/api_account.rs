@@ -7,7 +7,7 @@ use crate::{
     tool::{Tool, added, done},
     values::{StoreArgument, name, scope},
 };
-use clap::{Subcommand, ValueEnum};
+use clap::{ArgGroup, Subcommand, ValueEnum};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use shared::{
@@ -33,7 +33,8 @@ pub enum Command {
     /// Creates an API account, and prints its access token, which nobody can see again.
     #[command(after_help = "Examples:
   b2b-auth --local api-account create erp --store mystore --scope modify
-  b2b-auth --local api-account create shop --store mystore --scopes storefront,introspect")]
+  b2b-auth --local api-account create shop --store mystore --scopes storefront,introspect",
+        group = ArgGroup::new("allowed").required(true))]
     Create {
         #[command(flatten)]
         store: StoreArgument,
@@ -41,10 +42,10 @@ pub enum Command {
         #[arg(value_parser = name)]
         name: String,
         /// What it may do.
-        #[arg(long, value_enum, required_unless_present = "scopes")]
+        #[arg(long, value_enum, group = "allowed")]
         scope: Option<ScopeArgument>,
         /// What it may do, one by one, such as tokens:read,storefront.
-        #[arg(long, value_delimiter = ',', value_parser = scope, value_name = "SCOPES", conflicts_with = "scope")]
+        #[arg(long, value_delimiter = ',', value_parser = scope, value_name = "SCOPES", group = "allowed")]
         scopes: Vec<Scope>,
     },
     /// Shows a store's API accounts.

@@ -18,7 +18,6 @@ use crate::{
 };
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use lambda_http::http::HeaderMap;
-use std::sync::Arc;
 
 /// Whoever showed genuine credentials, which may have been taken back since.
 #[must_use = "the credentials may have been taken back"]
@@ -89,7 +88,16 @@ impl Auth {
     /// # Errors
     /// [`Denial::NoCredentials`], [`Denial::Invalid`], or a fault.
     pub async fn caller(&self, headers: &HeaderMap, needed: Scope) -> Result<UnconfirmedCaller<'_>, Denial> {
-        self.shown_by(headers, needed).await?.ok_or(Denial::NoCredentials)
+        self.of_shown(Shown::in_headers(headers), needed).await?.ok_or(Denial::NoCredentials)
+    }
+
+    /// The caller of introspection, who may also show credentials as clients of OAuth do, in `Authorization`.
+    ///
+    /// # Errors
+    /// As [`Auth::caller`].
+    pub async fn introspecting_caller(&self, headers: &HeaderMap) -> Result<UnconfirmedCaller<'_>, Denial> {
+        let shown = Shown::in_headers_or_authorization(headers)?;
+        self.of_shown(shown, needed::TO_INTROSPECT_TOKENS).await?.ok_or(Denial::NoCredentials)
     }
 
     /// The caller of an endpoint that is open to anyone where the deployment says so. Credentials that are sent must be good.
@@ -97,7 +105,7 @@ impl Auth {
     /// # Errors
     /// As [`Auth::caller`].
     pub async fn storefront_caller<'a>(&'a self, headers: &'a HeaderMap) -> Result<StorefrontCaller<'a>, Denial> {
-        let shown = self.shown_by(headers, needed::TO_ISSUE_STOREFRONT_TOKENS).await?;
+        let shown = self.of_shown(Shown::in_headers(headers), needed::TO_ISSUE_STOREFRONT_TOKENS).await?;
         if shown.is_none() && self.storefront_access == StorefrontAccess::AuthToken {
             return Err(Denial::NoCredentials);
         }
@@ -106,8 +114,8 @@ impl Auth {
 
     /// Whoever shows credentials, none if there are none: a server-to-server token, an access token with its store, or both, as
     /// a client may that moves from one to the other.
-    async fn shown_by(&self, headers: &HeaderMap, needed: Scope) -> Result<Option<UnconfirmedCaller<'_>>, Denial> {
-        let Shown { server_token, access_token, store_hash: named } = Shown::in_headers(headers);
+    async fn of_shown(&self, shown: Shown<'_>, needed: Scope) -> Result<Option<UnconfirmedCaller<'_>>, Denial> {
+        let Shown { server_token, access_token, store_hash: named } = shown;
         let (mut of_token, mut credentials) = (None, Vec::new());
         if let Some(token) = server_token {
             let token = self.server_token(&token).await?;
@@ -186,7 +194,7 @@ impl UnconfirmedCaller<'_> {
         let checks = others.iter().map(|credential| self.check(credential)).collect::<Result<_, Fault>>()?;
         match self.auth.tokens.delete(&self.store_hash, wanted, itself, checks).await? {
             Deletion::Deleted => {
-                self.note_use();
+                self.auth.note_use(&self.store_hash, &self.credentials);
                 Ok(())
             }
             Deletion::NoSuchToken => Err(Error::NoSuchToken),
@@ -212,7 +220,7 @@ impl UnconfirmedCaller<'_> {
         if !scopes.iter().all(|scopes| scopes.allow(self.needed)) {
             return Err(Denial::ScopeTooNarrow(self.needed));
         }
-        self.note_use();
+        self.auth.note_use(&self.store_hash, &self.credentials);
         Ok((scopes, found))
     }
 
@@ -232,12 +240,6 @@ impl UnconfirmedCaller<'_> {
                 self.auth.directory.api_account_check(&self.store_hash, sha256, self.needed)
             }
         }
-    }
-
-    fn note_use(&self) {
-        let last_uses = Arc::clone(&self.auth.last_uses);
-        last_uses.note(&self.store_hash, &self.credentials);
-        self.auth.after_answer.push(async move { last_uses.write().await });
     }
 }
 

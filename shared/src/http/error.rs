@@ -61,9 +61,9 @@ pub enum Error {
     /// The request asks for, or brings, more than is allowed.
     #[error("{0}")]
     TooLarge(&'static str),
-    /// The body is not declared as JSON.
-    #[error("The Content-Type must be application/json.")]
-    UnsupportedMediaType,
+    /// The body is not declared as what the endpoint reads.
+    #[error("The Content-Type must be {0}.")]
+    UnsupportedMediaType(&'static str),
     /// Fields or query parameters that are missing, mistyped or out of range.
     #[error("{0}")]
     InvalidFields(FieldErrors),
@@ -118,7 +118,7 @@ impl Error {
             Self::OtherStore | Self::ScopeTooNarrow(_) => (403, "Forbidden"),
             Self::NoSuchToken | Self::NoSuchCustomer | Self::NoSuchRoute => (404, "Not Found Error"),
             Self::TooLarge(_) => (413, "Request Entity Too Large"),
-            Self::UnsupportedMediaType => (415, "Unsupported Media Type"),
+            Self::UnsupportedMediaType(_) => (415, "Unsupported Media Type"),
             Self::InvalidFields(_) => (422, "Missing or Invalid Data"),
             Self::TooManyFailedLogins { .. } => (429, "Too Many Requests"),
             Self::Internal(_) => (500, "Internal Server Error"),

@@ -66,11 +66,11 @@ async fn lists_the_very_strings_that_were_issued() {
             "data": [
                 {
                     "id": 1, "name": "demo", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null,
+                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null, "scopes": null,
                 },
                 {
                     "id": 2, "name": "mine", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": token, "eventChannel": "api", "lastUsedAt": null,
+                    "token": token, "eventChannel": "api", "lastUsedAt": null, "scopes": null,
                 },
             ],
             "meta": {"message": "SUCCESS", "pagination": {"totalCount": 2, "offset": 0, "limit": 10}},
