@@ -29,8 +29,10 @@ impl Endpoint for IntrospectToken {
             Err(_) => None,
         };
 
-        let of_store = |store_hash: &str| token.as_ref().filter(|token| token.store_hash() == store_hash);
-        let standing = |store_hash: &str| of_store(store_hash).map(|token| auth.standing(token));
+        let standing = |store_hash: &str| {
+            let of_store = token.as_ref().filter(|token| token.store_hash() == store_hash);
+            of_store.map(|token| auth.standing(token))
+        };
         let (_, standing, ()) = caller.confirm_beside(standing, async |_| ()).await?;
         let good = token.filter(|_| standing == Some(Ok(())));
         if let Some(token) = &good {
