@@ -11,6 +11,7 @@ import uuid
 import zipfile
 
 import pytest
+from authlib.integrations.requests_client import OAuth2Session
 from conftest import FUNCTIONS, ROOT, cargo_test, login
 
 STORE = "e2e"
@@ -62,6 +63,18 @@ def test_exchange_says_that_the_app_is_not_set(stack, token):
     status, answer = stack.call("GET", "/auth/storefront?jwtToken=x", authToken=token)
     assert (status, answer["meta"]["message"]) == (503, "Service Unavailable")
     assert answer["detail"].endswith("the app's client id and secret are not set.")
+
+
+def test_a_client_of_oauth_introspects_with_its_id_and_secret(stack, programs, token):
+    create = ["api-account", "create", "resource server", "--store", STORE, "--scopes", "introspect"]
+    account = json.loads(stack.b2b_auth(programs, "--output", "json", *create))
+    with OAuth2Session(STORE, account["accessToken"]) as client:
+        introspect = lambda token: client.introspect_token(f"{stack.api_url}/oauth/introspect", token, "access_token")
+        good, forged = introspect(token), introspect(token[:-5])
+    assert (good.status_code, good.json()["active"], good.json()["store_hash"]) == (200, True, STORE)
+    assert (forged.status_code, forged.json()) == (200, {"active": False})
+    with OAuth2Session(STORE, "another") as client:
+        assert introspect(token).status_code == 401
 
 
 def rotate(stack, token):
@@ -180,7 +193,7 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
     library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
         pytest.skip("libfaketime is not there")
-    modules = ("auth::", "backend::", "every_endpoint::", "api_accounts::", "published_page::", "readme::")
+    modules = ("auth::", "backend::", "every_endpoint::", "api_accounts::", "published_page::", "readme::", "oauth::", "scopes::")
     # Left out: the gateway's own answers, which the local AWS does not render; headers sent twice and bodies that are not
     # UTF-8, which it does not pass on as API Gateway does; faults and what a page reads, which need a proxy before AWS; equal
     # times, parallel guesses and hundreds of calls, for which it is too slow.

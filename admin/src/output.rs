@@ -145,6 +145,7 @@ fn line(to: &mut impl Write, cells: &[String], widths: &[usize]) -> Result<(), F
 /// A value as people read it. What could move the terminal's cursor or colour is shown as its escape.
 fn cell(name: &str, value: &Value) -> String {
     match value {
+        Value::Null if name == "scopes" => "all".into(),
         Value::Null => "-".into(),
         Value::String(text) => {
             text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()

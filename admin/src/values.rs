@@ -5,6 +5,7 @@ use reqwest::Url;
 use serde_json::json;
 use shared::{
     http::fields::{self, MAX_NAME, MAX_STORE_HASH},
+    scopes::Scope,
     tables::items::email_key,
 };
 use std::collections::HashSet;
@@ -88,6 +89,11 @@ pub fn once(ids: Vec<u64>) -> Vec<u64> {
 /// A name that is not empty.
 pub fn name(text: &str) -> Result<String, String> {
     fields::text(1..=MAX_NAME)(&json!(text))
+}
+
+/// A scope, by its name.
+pub fn scope(text: &str) -> Result<Scope, String> {
+    Scope::named(text).ok_or_else(|| format!("must be one of {}", Scope::ALL.map(Scope::name).join(", ")))
 }
 
 /// The address of a service. What stands before an `@` would go to messages.

@@ -15,6 +15,7 @@ use shared::{
     configuration::Configuration,
     fault::Fault,
     keys::{app::AppSecret, jwt, keyring::Keyring},
+    scopes::Scopes,
     tables::{
         directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
         items::built,
@@ -94,6 +95,7 @@ fn token_record(id: u64) -> TokenRecord {
         iat: TOKEN_IAT,
         nbf: None,
         exp: None,
+        scopes: Scopes::ALL,
         last_used_at: None,
     }
 }

@@ -16,6 +16,7 @@ use delete_backend_token::DeleteBackendToken;
 use exchange_customer_jwt::ExchangeCustomerJwt;
 use futures_util::{FutureExt, future::BoxFuture};
 use http_body_util::LengthLimitError;
+use introspect_token::IntrospectToken;
 use issue_storefront_token::IssueStorefrontToken;
 use lambda_http::Body as LambdaBody;
 use list_backend_tokens::ListBackendTokens;
@@ -55,13 +56,14 @@ pub struct Route {
 type Invoke = for<'a> fn(&'a Services, &'a str) -> BoxFuture<'a, Response>;
 
 /// All routes.
-pub static ROUTES: [Route; 6] = [
+pub static ROUTES: [Route; 7] = [
     route::<CreateBackendToken>(Method::POST, "/auth/backend"),
     route::<DeleteBackendToken>(Method::DELETE, "/auth/backend"),
     route::<ListBackendTokens>(Method::GET, "/backend/tokens"),
     route::<ExchangeCustomerJwt>(Method::GET, "/auth/storefront"),
     route::<LoginCustomer>(Method::POST, "/auth/customers"),
     route::<IssueStorefrontToken>(Method::POST, "/auth/customers/storefront"),
+    route::<IntrospectToken>(Method::POST, "/oauth/introspect"),
 ];
 
 const fn route<E: Endpoint>(method: Method, path: &'static str) -> Route {

@@ -22,5 +22,6 @@ pub mod keys;
 pub mod lambda;
 pub mod logging;
 pub mod passwords;
+pub mod scopes;
 pub mod services;
 pub mod tables;

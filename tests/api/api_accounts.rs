@@ -5,25 +5,25 @@ use accounts::Addition;
 use futures_util::future::join_all;
 use local::demo;
 use serde_json::json;
-use shared::tables::directory::Scope;
+use shared::scopes::Scopes;
 use tests::{
-    Answer, NOW, PASSWORD, TestStack, admin_login, buyer_login, current_customer, customer_login, platform_jwt, sha256,
-    with,
+    Answer, NOW, PASSWORD, TestStack, admin_login, buyer_login, current_customer, customer_login, platform_jwt,
+    read_only, sha256, with,
 };
 
-const READ_ONLY: &str = "The API account may only list tokens: its scope is read, and this needs modify.";
 const OTHER_STORE: &str = "The request is for another store than its token or its X-Store-Hash.";
 
 #[track_caller]
 fn is_too_narrow(answer: &Answer) {
-    answer.is_error(403, "Forbidden", READ_ONLY);
+    assert!(answer.body["data"]["errMsg"].as_str().unwrap().starts_with("This needs the scope "), "{}", answer.body);
+    assert_eq!((answer.status, &answer.body["meta"]["message"]), (403, &json!("Forbidden")));
 }
 
 #[tokio::test]
 async fn an_account_that_may_modify_may_call_every_endpoint() {
     let stack = TestStack::start().await;
     stack.create_token("mine").await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     for (name, call) in calls(&stack) {
         let answer = call.account(&account).send().await;
         assert_eq!(answer.status, 200, "{name}: {}", answer.body);
@@ -35,7 +35,7 @@ async fn an_account_that_may_modify_may_call_every_endpoint() {
 async fn an_account_that_may_read_may_only_list() {
     let stack = TestStack::start().await;
     stack.create_token("mine").await;
-    let account = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let account = stack.add_api_account(demo::STORE, &read_only()).await;
     for (name, call) in calls(&stack) {
         let answer = call.account(&account).send().await;
         if name == "GET /backend/tokens" {
@@ -51,8 +51,8 @@ async fn an_account_that_may_read_may_only_list() {
 async fn who_may_only_read_is_shown_no_token() {
     let stack = TestStack::start().await;
     let token = stack.create_token("mine").await;
-    let read = stack.add_api_account(demo::STORE, Scope::Read).await;
-    let modify = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let read = stack.add_api_account(demo::STORE, &read_only()).await;
+    let modify = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     let list = stack.get("/backend/tokens");
     let mut whole = list.clone().account(&modify).send().await.body;
     assert_eq!(whole["data"][1]["token"], token);
@@ -69,7 +69,7 @@ async fn who_may_only_read_is_shown_no_token() {
 #[tokio::test]
 async fn calls_beyond_the_scope_cost_the_customer_no_attempt() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let account = stack.add_api_account(demo::STORE, &read_only()).await;
     let call = stack.post("/auth/customers", &buyer_login());
     for _ in 0..12 {
         is_too_narrow(&call.clone().account(&account).send().await);
@@ -80,11 +80,11 @@ async fn calls_beyond_the_scope_cost_the_customer_no_attempt() {
 #[tokio::test]
 async fn credentials_that_are_no_good_account_of_the_store_all_read_the_same() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
-    let of_other_store = stack.add_api_account(demo::OTHER_STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
+    let of_other_store = stack.add_api_account(demo::OTHER_STORE, &Scopes::ALL).await;
     let third_store = stack.accounts().add_store("thirdstore", vec![1]).await.unwrap();
     assert_eq!(third_store, Addition::Added);
-    let unknown = stack.add_api_account("thirdstore", Scope::Modify).await;
+    let unknown = stack.add_api_account("thirdstore", &Scopes::ALL).await;
     let last = if account.ends_with('0') { "1" } else { "0" };
     let bad_checksum = format!("{}{last}", &account[..account.len() - 1]);
     let good_store = demo::STORE;
@@ -133,14 +133,14 @@ async fn an_access_token_without_a_store_says_what_is_missing() {
     let public = TestStack::start_public().await;
     let missing = "X-Store-Hash is missing: it must name the store of the X-Auth-Token.";
     for stack in [&stack, &public] {
-        let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+        let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
         for (_, call) in calls(stack) {
             for call in [call.clone(), call.clone().header("X-Store-Hash", " "), call.token(&stack.demo_token)] {
                 call.header("X-Auth-Token", &account).send().await.is_error(401, missing, missing);
             }
         }
     }
-    let good = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let good = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.get("/backend/tokens").token("x").header("X-Auth-Token", &good).send().await.is_invalid_token();
 }
 
@@ -186,9 +186,9 @@ async fn a_token_and_an_account_together_must_both_be_good_and_of_one_store() {
     let deleted = stack.create_token("deleted").await;
     assert_eq!(stack.delete(&json!({"id": 2})).token(&token).send().await.status, 200);
     stack.create_token("mine").await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
-    let other_account = stack.add_api_account(demo::OTHER_STORE, Scope::Modify).await;
-    let revoked = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
+    let other_account = stack.add_api_account(demo::OTHER_STORE, &Scopes::ALL).await;
+    let revoked = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.revoke_api_account(&revoked).await;
     for (token, account) in [
         (&other_token, &account),
@@ -224,7 +224,7 @@ async fn a_token_and_an_account_together_must_both_be_good_and_of_one_store() {
 #[tokio::test]
 async fn a_good_token_does_not_widen_the_scope_of_an_account() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let account = stack.add_api_account(demo::STORE, &read_only()).await;
     for (name, call) in calls(&stack) {
         let answer = call.token(&stack.demo_token).account(&account).send().await;
         if name == "GET /backend/tokens" {
@@ -240,7 +240,7 @@ async fn a_good_token_does_not_widen_the_scope_of_an_account() {
 #[tokio::test]
 async fn headers_of_an_account_that_stand_twice_are_refused() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     for (name, value) in [("x-auth-token", account.as_str()), ("X-STORE-HASH", demo::STORE), ("X-Auth-Token", "")] {
         for (_, call) in calls(&stack) {
             call.account(&account).header(name, value).send().await.is_invalid_token();
@@ -251,7 +251,7 @@ async fn headers_of_an_account_that_stand_twice_are_refused() {
 #[tokio::test]
 async fn header_names_are_taken_in_any_case() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let account = stack.add_api_account(demo::STORE, &read_only()).await;
     for (token_header, store_header) in [("x-auth-token", "x-store-hash"), ("X-AUTH-TOKEN", "X-STORE-HASH")] {
         let call = stack.get("/backend/tokens").header(token_header, &account).header(store_header, demo::STORE);
         assert_eq!(call.send().await.status, 200, "{token_header}");
@@ -261,9 +261,9 @@ async fn header_names_are_taken_in_any_case() {
 #[tokio::test]
 async fn credentials_are_checked_before_all_else() {
     let stack = TestStack::start().await;
-    let modify = stack.add_api_account(demo::STORE, Scope::Modify).await;
-    let read = stack.add_api_account(demo::STORE, Scope::Read).await;
-    let revoked = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let modify = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
+    let read = stack.add_api_account(demo::STORE, &read_only()).await;
+    let revoked = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.revoke_api_account(&revoked).await;
     for (call, status) in [
         (stack.request("DELETE", "/auth/backend").body("text/plain", "{"), 415),
@@ -293,7 +293,7 @@ async fn credentials_are_checked_before_all_else() {
 #[tokio::test]
 async fn an_account_that_is_revoked_is_refused_at_once() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.create_token("mine").await;
     assert_eq!(stack.get("/backend/tokens").account(&account).send().await.status, 200);
     stack.revoke_api_account(&account).await;
@@ -306,9 +306,9 @@ async fn an_account_that_is_revoked_is_refused_at_once() {
 #[tokio::test]
 async fn where_no_credentials_are_needed_those_that_are_sent_must_be_good() {
     let public = TestStack::start_public().await;
-    let modify = public.add_api_account(demo::STORE, Scope::Modify).await;
-    let read = public.add_api_account(demo::STORE, Scope::Read).await;
-    let revoked = public.add_api_account(demo::STORE, Scope::Modify).await;
+    let modify = public.add_api_account(demo::STORE, &Scopes::ALL).await;
+    let read = public.add_api_account(demo::STORE, &read_only()).await;
+    let revoked = public.add_api_account(demo::STORE, &Scopes::ALL).await;
     public.revoke_api_account(&revoked).await;
     for (name, call) in
         calls(&public).into_iter().filter(|(name, _)| ["GET /auth/storefront", "POST /auth/customers"].contains(name))
@@ -324,7 +324,7 @@ async fn where_no_credentials_are_needed_those_that_are_sent_must_be_good() {
 #[tokio::test]
 async fn an_account_deletes_tokens_of_its_own_store_only() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     let other_token = stack.other_store_token().await;
     let token = stack.create_token("mine").await;
     let delete = |id: u64, name: &str| stack.delete(&json!({"id": id, "name": name})).account(&account).send();
@@ -345,7 +345,7 @@ async fn an_account_deletes_tokens_of_its_own_store_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_parallel_deletes_through_an_account_one_succeeds() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.create_token("mine").await;
     let call = stack.delete(&json!({"id": 2})).account(&account);
     let answers = join_all((0..8).map(|_| call.clone().send())).await;
@@ -359,8 +359,8 @@ async fn of_parallel_deletes_through_an_account_one_succeeds() {
 async fn the_store_of_the_account_decides() {
     let stack = TestStack::start().await;
     stack.add_customer(7, "seven@example.com", &[1], true).await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
-    let other = stack.add_api_account(demo::OTHER_STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
+    let other = stack.add_api_account(demo::OTHER_STORE, &Scopes::ALL).await;
     let jwt = platform_jwt(&current_customer(NOW));
     let login = stack.post("/auth/customers", &customer_login("seven@example.com", PASSWORD));
     for call in [stack.exchange(&jwt), login] {
@@ -377,8 +377,8 @@ async fn the_store_of_the_account_decides() {
 #[tokio::test]
 async fn creating_a_token_needs_a_password_whatever_else_is_sent() {
     let stack = TestStack::start().await;
-    let read = stack.add_api_account(demo::STORE, Scope::Read).await;
-    let modify = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let read = stack.add_api_account(demo::STORE, &read_only()).await;
+    let modify = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     let wrong = with(admin_login("n"), "password", "wrong");
     for account in [&read, &modify, &"x".into()] {
         assert_eq!(stack.post("/auth/backend", &admin_login("n")).account(account).send().await.status, 200);

@@ -1,5 +1,6 @@
 //! What holds for every endpoint.
 
+use crate::storefront_tokens::tokens;
 use jsonwebtoken::Header;
 use local::{demo, gateway::ROUTES};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use tests::{
 };
 
 /// A good call of each endpoint that needs a token, without one.
-pub fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
+pub fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
     [
         ("DELETE /auth/backend", stack.delete(&json!({"id": 2}))),
         ("GET /backend/tokens", stack.get("/backend/tokens")),
@@ -20,6 +21,7 @@ pub fn calls(stack: &TestStack) -> [(&'static str, Call); 5] {
             "POST /auth/customers/storefront",
             stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID})),
         ),
+        ("POST /oauth/introspect", stack.introspect(&stack.demo_token)),
     ]
 }
 
@@ -132,12 +134,7 @@ async fn forged_tokens_are_refused_everywhere() {
 #[tokio::test]
 async fn storefront_tokens_are_refused_where_a_server_token_is_asked_for() {
     let stack = TestStack::start().await;
-    let mut storefront_tokens = Vec::new();
-    for (_, call) in calls(&stack).into_iter().skip(2) {
-        let answer = call.token(&stack.demo_token).send().await;
-        storefront_tokens.push(answer.storefront_token().to_owned());
-    }
-    for token in storefront_tokens {
+    for (_, token) in tokens(&stack).await {
         for (_, call) in calls(&stack) {
             call.token(&token).send().await.is_invalid_token();
         }

@@ -3,14 +3,14 @@
 use futures_util::future::join_all;
 use local::{demo, server};
 use serde_json::json;
-use shared::tables::directory::Scope;
+use shared::scopes::Scopes;
 use std::time::{Duration, Instant};
 use tests::{
     Call, Fate, NOW, Request, Service, TestStack, admin_login, behind_proxy, buyer_login, current_customer,
     platform_jwt,
 };
 
-fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
+fn calls(stack: &TestStack) -> [(&'static str, Call); 7] {
     [
         ("create", stack.post("/auth/backend", &admin_login("n"))),
         ("delete", stack.delete(&json!({"id": 1}))),
@@ -18,6 +18,7 @@ fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
         ("exchange", stack.exchange(&platform_jwt(&current_customer(NOW)))),
         ("login", stack.post("/auth/customers", &buyer_login())),
         ("issue", stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID}))),
+        ("introspect", stack.introspect(&stack.demo_token)),
     ]
 }
 
@@ -71,7 +72,7 @@ async fn without_the_secret_store_a_cold_function_is_unavailable_and_nothing_cha
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_needs_the_database_always_and_the_secret_store_only_where_tokens_are_signed() {
     let (direct, _, proxy) = behind_proxy().await;
-    let account = direct.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = direct.add_api_account(demo::STORE, &Scopes::ALL).await;
     for (broken, delete) in [(Service::DynamoDb, 503), (Service::SecretsManager, 200)] {
         proxy.fault_of(broken, Fate::internal_error());
         for (name, call) in calls(&direct.fresh_functions(&proxy.url).await) {

@@ -5,14 +5,14 @@ use local::{aws, demo};
 use serde_json::{Value, json};
 use shared::{
     auth::{credentials::Credential, last_uses::LastUses},
+    scopes::Scopes,
     tables::{
-        directory::Scope,
         items,
         tokens::{LAST_USE_INTERVAL as INTERVAL, TokenTable},
     },
 };
 use std::time::{Duration, Instant};
-use tests::{Fate, NOW, TestStack, behind_proxy, decode, eventually, sha256};
+use tests::{Fate, NOW, TestStack, behind_proxy, decode, eventually, read_only, sha256};
 
 const UPDATE: &str = "UpdateItem";
 
@@ -37,7 +37,7 @@ async fn every_endpoint_notes_the_use_of_each_credential() {
     for (name, call) in crate::every_endpoint::calls(&stack) {
         let token = stack.create_token(name).await;
         let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();
-        let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+        let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
         call.token(&token).account(&account).send().await;
         if name == "DELETE /auth/backend" {
             // It has deleted itself.
@@ -54,8 +54,8 @@ async fn every_endpoint_notes_the_use_of_each_credential() {
 async fn credentials_that_were_refused_are_not_noted_as_used() {
     let stack = TestStack::start().await;
     let token = stack.create_token("mine").await;
-    let read = stack.add_api_account(demo::STORE, Scope::Read).await;
-    let revoked = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let read = stack.add_api_account(demo::STORE, &read_only()).await;
+    let revoked = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.revoke_api_account(&revoked).await;
     let list = stack.get("/backend/tokens");
     list.clone().token(&token).account(&revoked).send().await.is_invalid_token();
@@ -73,7 +73,7 @@ async fn credentials_that_were_refused_are_not_noted_as_used() {
 #[tokio::test]
 async fn an_instance_writes_a_use_once_an_hour() {
     let (direct, stack, proxy) = behind_proxy().await;
-    let account = direct.add_api_account(demo::STORE, Scope::Read).await;
+    let account = direct.add_api_account(demo::STORE, &read_only()).await;
     let list = stack.get("/backend/tokens").token(&stack.demo_token).account(&account);
     for (hour, seconds) in [(0, 0), (0, 1), (0, INTERVAL - 2), (1, 1), (1, INTERVAL - 1), (2, 1)] {
         stack.clock.advance(seconds);
@@ -88,7 +88,7 @@ async fn an_instance_writes_a_use_once_an_hour() {
 #[tokio::test]
 async fn what_another_instance_wrote_within_the_hour_stands() {
     let (direct, stack, proxy) = behind_proxy().await;
-    let account = direct.add_api_account(demo::STORE, Scope::Read).await;
+    let account = direct.add_api_account(demo::STORE, &read_only()).await;
     let call = |stack: &TestStack| stack.get("/backend/tokens").token(&stack.demo_token).account(&account);
     for (seconds, expected) in [(0, NOW), (INTERVAL - 1, NOW), (1, NOW + INTERVAL)] {
         stack.clock.advance(seconds);
@@ -115,7 +115,7 @@ async fn a_late_note_does_not_bring_a_deleted_token_back() {
 #[tokio::test]
 async fn an_account_has_its_last_use_beside_the_tokens_and_is_no_token() {
     let stack = TestStack::start().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.tokens().note_use_of_api_account(demo::STORE, &sha256(&account), NOW).await.unwrap();
     let sk = format!("API_ACCOUNT#{}", sha256(&account));
     let key = items::key(demo::STORE, sk.clone());
@@ -142,7 +142,7 @@ async fn faults_of_the_write_neither_fail_nor_delay_an_answer() {
 #[tokio::test]
 async fn after_faults_of_the_write_the_next_use_is_written() {
     let (direct, _stack, proxy) = behind_proxy().await;
-    let account = direct.add_api_account(demo::STORE, Scope::Read).await;
+    let account = direct.add_api_account(demo::STORE, &read_only()).await;
     let client = Client::new(&aws::sdk_config(&proxy.url).await);
     let table = TokenTable::new(client, direct.configuration.tokens_table.clone());
     let last_uses = LastUses::new(table, direct.clock.clock());

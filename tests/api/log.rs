@@ -2,9 +2,9 @@
 
 use local::demo;
 use serde_json::{Value, json};
-use shared::tables::directory::Scope;
 use tests::{
-    LOG, NOW, PASSWORD, TestStack, admin_login, buyer_login, current_customer, eventually, platform_jwt, sha256, with,
+    LOG, NOW, PASSWORD, TestStack, admin_login, buyer_login, current_customer, eventually, platform_jwt, read_only,
+    sha256, with,
 };
 
 /// What clients send and get that no log may hold.
@@ -40,7 +40,7 @@ async fn make_calls(stack: &TestStack) -> Secrets {
     ] {
         call.token(&tampered).send().await;
     }
-    let account = stack.add_api_account(demo::STORE, Scope::Read).await;
+    let account = stack.add_api_account(demo::STORE, &read_only()).await;
     let bad_checksum = format!("{}x", &account[..account.len() - 1]);
     for (access_token, status) in [(&account, 403), (&bad_checksum, 401), (&created, 401)] {
         let answer = stack.post("/auth/customers", &buyer_login()).account(access_token).send().await;

@@ -21,10 +21,14 @@ mod faults;
 mod last_uses;
 mod log;
 mod login_attempts;
+mod oauth {
+    mod introspect;
+}
 mod openapi;
 mod published_page;
 mod readme;
 mod rotation;
 mod round_trips;
+mod scopes;
 mod storefront_tokens;
 mod template;

@@ -24,6 +24,7 @@ async fn the_description_that_is_served_names_the_endpoints() {
             "POST /auth/backend",
             "POST /auth/customers",
             "POST /auth/customers/storefront",
+            "POST /oauth/introspect",
         ]
     );
     for operation in operations {

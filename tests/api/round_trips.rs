@@ -2,7 +2,7 @@
 
 use local::{demo, gateway::ROUTES};
 use serde_json::json;
-use shared::tables::directory::Scope;
+use shared::scopes::Scopes;
 use std::collections::BTreeSet;
 use tests::{
     Answer, Call, NOW, Stopwatch, TestStack, Trip, admin_login, buyer_login, current_customer, decode, eventually,
@@ -68,11 +68,13 @@ async fn measured_stack() -> (TestStack, Stopwatch) {
 #[tokio::test]
 async fn every_endpoint_keeps_to_its_budget() {
     let (stack, stopwatch) = measured_stack().await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.get("/backend/tokens").account(&account).send().await;
     eventually(async || stack.account_last_used_at(&account).await.is_some()).await;
     let jwt = platform_jwt(&current_customer(NOW));
     let token = stack.demo_token.clone();
+    let storefront =
+        stack.post("/auth/customers", &buyer_login()).token(&token).send().await.storefront_token().to_owned();
     let wrong = with(admin_login("n"), "password", "wrong");
     println!("{:<36} {:>6} {:>6}  operations", "endpoint", "status", "waits");
     let mut endpoints = BTreeSet::new();
@@ -108,6 +110,8 @@ async fn every_endpoint_keeps_to_its_budget() {
                 cost(200, "BatchGetItem UpdateItem", 1, "UpdateItem"),
             ),
             ("issue", issue, cost(200, "BatchGetItem", 1, "")),
+            ("introspect", stack.introspect(&token), cost(200, "BatchGetItem", 1, "")),
+            ("introspect, for a customer", stack.introspect(&storefront), cost(200, "BatchGetItem", 1, "")),
         ] {
             endpoints.extend(name.split(',').next());
             check(name, authenticated(call, secret), cost).await;

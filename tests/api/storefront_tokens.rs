@@ -21,8 +21,13 @@ fn services(stack: &TestStack) -> Services {
     Services::new(&stack.dynamodb, &stack.secrets, stack.configuration.clone(), stack.clock.clock())
 }
 
+/// As the operator's tool does it; introspection must say the same.
 async fn verify(stack: &TestStack, token: &str) -> Result<StorefrontTokenClaims, String> {
-    services(stack).auth.storefront_token(token).await.map_err(|denial| match denial {
+    let verified = services(stack).auth.storefront_token(token).await;
+    let introspected = stack.introspect(token).token(&stack.demo_token).send().await;
+    // It tells of server-to-server tokens too.
+    assert_eq!(introspected.body["aud"] == "storefront", verified.is_ok(), "{}", introspected.body);
+    verified.map_err(|denial| match denial {
         Denial::Invalid(reason) => reason.into(),
         other => panic!("{other:?}"),
     })
@@ -34,7 +39,7 @@ fn is_refused(verified: Result<StorefrontTokenClaims, String>, reason: &str) {
 }
 
 /// One of the buyer from each endpoint, by the name of how it was made.
-async fn tokens(stack: &TestStack) -> Vec<(&'static str, String)> {
+pub async fn tokens(stack: &TestStack) -> Vec<(&'static str, String)> {
     let now = stack.clock.now();
     let jwt = platform_jwt(&current_customer(now));
     let mut tokens = Vec::new();

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use shared::{
     http::{cors::AllowedOrigins, envelope::error_response, error::Error},
     lambda::STRICT_TRANSPORT,
-    tables::{directory::Scope, login_attempts::WINDOW},
+    scopes::Scopes,
+    tables::login_attempts::WINDOW,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
@@ -180,7 +181,7 @@ fn error_of_status(status: u16) -> Error {
         Error::OtherStore,
         Error::NoSuchRoute,
         Error::TooLarge(""),
-        Error::UnsupportedMediaType,
+        Error::UnsupportedMediaType("application/json"),
         Error::TooManyFailedLogins { retry_after: 0 },
         Error::Internal(String::new()),
     ];
@@ -428,7 +429,7 @@ fn sam_local_sets_all_variables_of_the_functions() {
 }
 
 /// Calls by which a function does all that it ever does, by the name of its role.
-fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 6] {
+fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 7] {
     let create = |body: &Value| stack.post("/auth/backend", body);
     let login = |body: &Value| stack.post("/auth/customers", body);
     let issue = |body: &Value| stack.post("/auth/customers/storefront", body);
@@ -457,6 +458,7 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 6] {
             ],
         ),
         ("IssueStorefrontTokenRole", vec![issue(&json!({"customerId": demo::BUYER_ID})), issue(&json!({}))]),
+        ("IntrospectTokenRole", vec![stack.introspect(&stack.demo_token), stack.introspect("x")]),
     ]
 }
 
@@ -588,7 +590,7 @@ async fn each_role_allows_just_what_its_function_does() {
         // New ones, whose use is noted.
         let token = direct.create_token(role).await;
         let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();
-        let account = direct.add_api_account(demo::STORE, Scope::Modify).await;
+        let account = direct.add_api_account(demo::STORE, &Scopes::ALL).await;
         proxy.take_requests();
         // Again when the window has ended in which logins failed.
         for _ in 0..2 {

@@ -111,7 +111,7 @@ async fn print_times(name: &str, program: &Program, case: &Case, cold_starts: us
     println!("{name:<24} {mebibytes:>6.1} {clear:>10} {with_tls:>10} {warm:>10} {cpu:>10}");
 }
 
-fn cases(now: u64) -> [Case; 6] {
+fn cases(now: u64) -> [Case; 7] {
     let exchange = with(
         event(&Value::Null),
         "multiValueQueryStringParameters",
@@ -119,6 +119,7 @@ fn cases(now: u64) -> [Case; 6] {
     );
     [
         ("list-backend-tokens", 200, event(&Value::Null), WARM_REQUESTS),
+        ("introspect-token", 200, event(&json!({"token": demo::token()})), WARM_REQUESTS),
         (COMPARED, 200, event(&json!({"customerId": demo::BUYER_ID})), WARM_REQUESTS),
         ("exchange-customer-jwt", 200, exchange, WARM_REQUESTS),
         ("delete-backend-token", 404, event(&json!({"id": 999})), WARM_REQUESTS),

@@ -149,11 +149,16 @@ impl<'a> Bench<'a> {
         stack.post("/auth/customers/storefront", &json!({"customerId": self.customer().0})).token(&self.token)
     }
 
+    fn introspect(&self, stack: &TestStack) -> Call {
+        stack.introspect(&self.token).token(&self.token)
+    }
+
     /// So that nothing is read, connected to or noted as used for the first time.
     async fn warm_up(&self) {
         for stack in [self.counted, self.timed] {
             let list = |stack: &TestStack| self.list(stack, 0, 10);
-            let calls: [Make; 4] = [&list, &|s| self.login(s), &|s| self.exchange(s), &|s| self.issue(s)];
+            let calls: [Make; 5] =
+                [&list, &|s| self.login(s), &|s| self.exchange(s), &|s| self.issue(s), &|s| self.introspect(s)];
             for make in calls {
                 sent(make(stack)).await;
             }
@@ -184,6 +189,7 @@ impl<'a> Bench<'a> {
         self.row(&[name, "login"], 1, &|stack| self.login(stack)).await;
         self.row(&[name, "exchange"], 0, &|stack| self.exchange(stack)).await;
         self.row(&[name, "issue"], 0, &|stack| self.issue(stack)).await;
+        self.row(&[name, "introspect"], 0, &|stack| self.introspect(stack)).await;
     }
 
     /// `afterwards` is how many requests are sent once the answer is.

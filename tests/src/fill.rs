@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::{
 use futures_util::{StreamExt, stream};
 use local::demo;
 use serde_json::json;
+use shared::scopes::Scopes;
 use shared::tables::{
     directory::{BackendUser, Customer, CustomerLogin, Role, Store, customer_email_key, customer_key},
     items::{Item, email_key, key, number, string, to_item},
@@ -77,6 +78,7 @@ fn kept(id: u64) -> TokenRecord {
         iat: NOW - 86_400,
         nbf: None,
         exp: None,
+        scopes: Scopes::ALL,
         last_used_at: Some(NOW - 7200),
     }
 }

@@ -35,6 +35,6 @@ pub use log::{LOG, Log};
 pub use measures::{cpu_time, median, milliseconds};
 pub use proxy::{Fate, Proxy, Request, Service, behind_proxy};
 pub use runtime_api::{Outcome, RuntimeApi};
-pub use stack::{NOW, PASSWORD, Setup, TestClock, TestStack, eventually, sha256};
+pub use stack::{NOW, PASSWORD, Setup, TestClock, TestStack, eventually, read_only, sha256};
 pub use stopwatch::{Stopwatch, Trip, waits};
 pub use tls::Terminator;

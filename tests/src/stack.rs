@@ -13,8 +13,9 @@ use shared::{
     aws::timeouts,
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
+    scopes::{Scope, Scopes},
     tables::{
-        directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE, Scope},
+        directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE},
         items::{Item, from_item, key, number},
         tokens::TokenTable,
     },
@@ -223,6 +224,12 @@ impl TestStack {
         self.get(&format!("/auth/storefront?jwtToken={jwt}"))
     }
 
+    /// `POST /oauth/introspect`, as clients of OAuth send it.
+    pub fn introspect(&self, token: &str) -> Call {
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
+        self.request("POST", "/oauth/introspect").body("application/x-www-form-urlencoded", form)
+    }
+
     /// What a backend user is answered who asks for a token.
     pub async fn ask_for_token(&self, store_hash: &str, email: &str, password: &str) -> Answer {
         self.post("/auth/backend", &backend_login(store_hash, email, password)).send().await
@@ -292,9 +299,9 @@ impl TestStack {
     }
 
     /// The access token of a new API account.
-    pub async fn add_api_account(&self, store_hash: &str, scope: Scope) -> String {
+    pub async fn add_api_account(&self, store_hash: &str, scopes: &Scopes) -> String {
         let token = access_token::generate().unwrap().expose_secret().to_owned();
-        let account = ApiAccount { name: "account".into(), scope, created_at: NOW };
+        let account = ApiAccount::new("account".into(), scopes, NOW);
         let added = self.accounts().add_api_account(store_hash, &sha256(&token), &account).await.unwrap();
         assert_eq!(added, Addition::Added);
         token
@@ -368,4 +375,10 @@ async fn create_secrets(sdk_config: &SdkConfig, configuration: &Configuration) {
     for (id, secret) in demo::secrets(configuration) {
         client.create_secret().name(id).secret_string(secret).send().await.unwrap();
     }
+}
+
+/// The scopes of who may only list.
+#[must_use]
+pub fn read_only() -> Scopes {
+    Scopes::only(&[Scope::TokensRead])
 }

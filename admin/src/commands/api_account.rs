@@ -5,17 +5,15 @@ use crate::{
     failure::{Failure, Kind},
     output::say,
     tool::{Tool, added, done},
-    values::{StoreArgument, name},
+    values::{StoreArgument, name, scope},
 };
-use clap::{Subcommand, ValueEnum};
+use clap::{ArgGroup, Subcommand, ValueEnum};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use shared::{
     auth::access_token,
-    tables::{
-        directory::{ApiAccount, Scope},
-        reads::in_batches,
-    },
+    scopes::{Scope, Scopes},
+    tables::{directory::ApiAccount, reads::in_batches},
 };
 
 /// Digits of the SHA-256 that name an account.
@@ -24,7 +22,7 @@ pub const ID_DIGITS: usize = 12;
 /// What an API account may do.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum ScopeArgument {
-    /// List the server-to-server tokens, which shows them.
+    /// Only list the server-to-server tokens, without the tokens themselves: the same as --scopes tokens:read.
     Read,
     /// Everything that a server-to-server token may.
     Modify,
@@ -33,7 +31,10 @@ pub enum ScopeArgument {
 #[derive(Subcommand)]
 pub enum Command {
     /// Creates an API account, and prints its access token, which nobody can see again.
-    #[command(after_help = "Example:\n  b2b-auth --local api-account create erp --store mystore --scope modify")]
+    #[command(after_help = "Examples:
+  b2b-auth --local api-account create erp --store mystore --scope modify
+  b2b-auth --local api-account create shop --store mystore --scopes storefront,introspect",
+        group = ArgGroup::new("allowed").required(true))]
     Create {
         #[command(flatten)]
         store: StoreArgument,
@@ -41,8 +42,11 @@ pub enum Command {
         #[arg(value_parser = name)]
         name: String,
         /// What it may do.
-        #[arg(long, value_enum)]
-        scope: ScopeArgument,
+        #[arg(long, value_enum, group = "allowed")]
+        scope: Option<ScopeArgument>,
+        /// What it may do, one by one, such as tokens:read,storefront.
+        #[arg(long, value_delimiter = ',', value_parser = scope, value_name = "SCOPES", group = "allowed")]
+        scopes: Vec<Scope>,
     },
     /// Shows a store's API accounts.
     List {
@@ -67,28 +71,31 @@ fn account_id(text: &str) -> Result<String, String> {
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Create { store, name, scope } => create(tool, &store.hash, name, scope).await,
+        Command::Create { store, name, scope, scopes } => {
+            let scopes = match scope {
+                Some(ScopeArgument::Modify) => Scopes::ALL,
+                Some(ScopeArgument::Read) => Scopes::only(&[Scope::TokensRead]),
+                None => Scopes::only(&scopes),
+            };
+            create(tool, &store.hash, name, &scopes).await
+        }
         Command::List { store } => list(tool, &store.hash).await,
         Command::Revoke { store, id } => revoke(tool, &store.hash, &id).await,
     }
 }
 
-async fn create(tool: &Tool, store: &str, name: String, scope: ScopeArgument) -> Result<(), Failure> {
+async fn create(tool: &Tool, store: &str, name: String, scopes: &Scopes) -> Result<(), Failure> {
     tool.store(store).await?;
-    let scope = match scope {
-        ScopeArgument::Read => Scope::Read,
-        ScopeArgument::Modify => Scope::Modify,
-    };
     let token = access_token::generate().map_err(Failure::no_random_bytes)?;
     let sha256 = access_token::sha256(token.expose_secret()).unwrap_or_default();
-    let account = ApiAccount { name, scope, created_at: tool.stack.services.clock.now() };
+    let account = ApiAccount::new(name, scopes, tool.stack.services.clock.now());
     let id = &sha256[..ID_DIGITS];
-    let details = json!({"id": id, "name": account.name, "scope": scope});
+    let details = json!({"id": id, "name": account.name, "scopes": scopes.names()});
     tool.change(Change { action: "api-account create", store: Some(store), details }, async {
         // Before it is good for anything: an account whose access token was lost would stay.
         say("The access token is shown this once. Callers send it as X-Auth-Token, with the store as X-Store-Hash.");
         tool.output.object(&json!({
-            "id": id, "name": account.name, "scope": scope, "store": store, "accessToken": token.expose_secret(),
+            "id": id, "name": account.name, "scopes": scopes.names(), "store": store, "accessToken": token.expose_secret(),
         }))?;
         add(tool, store, &sha256, &account).await.map_err(|failure| {
             let shown = if failure.leaves_doubt() {
@@ -111,7 +118,7 @@ async fn add(tool: &Tool, store: &str, sha256: &str, account: &ApiAccount) -> Re
 
 async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
     tool.store(store).await?;
-    let mut rows = tool.output.rows(&["id", "name", "scope", "createdAt", "lastUsedAt"]);
+    let mut rows = tool.output.rows(&["id", "name", "scopes", "createdAt", "lastUsedAt"]);
     let accounts = tool.stack.accounts.api_accounts(store, "").all().await?;
     let tokens = &tool.stack.services.tokens;
     let reads = accounts.iter().map(|listed| tokens.last_use_of_api_account(store, listed.sha256())).collect();
@@ -119,7 +126,7 @@ async fn list(tool: &Tool, store: &str) -> Result<(), Failure> {
         rows.push(vec![
             json!(listed.sha256().get(..ID_DIGITS)),
             json!(listed.account.name),
-            json!(listed.account.scope),
+            json!(listed.account.scopes().names()),
             json!(listed.account.created_at),
             json!(last_use.map(|last_use| last_use.last_used_at)),
         ])?;

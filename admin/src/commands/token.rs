@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, Kind},
     output::Rows,
     tool::Tool,
-    values::{StoreArgument, StoresArgument, email, name, time},
+    values::{StoreArgument, StoresArgument, email, name, scope, time},
 };
 use accounts::StoredToken;
 use clap::Subcommand;
@@ -18,6 +18,7 @@ use revoke::RevokeArguments;
 use serde_json::{Value, json};
 use shared::{
     keys::jwt,
+    scopes::{Scope, Scopes},
     tables::{
         reads::together,
         tokens::{Creation, EventChannel, TokenRecord},
@@ -42,6 +43,9 @@ pub enum Command {
         /// When it ends, such as 2030-12-31T00:00:00Z; without it, never.
         #[arg(long, value_parser = time, value_name = "TIME")]
         expires_at: Option<u64>,
+        /// What it may do, such as tokens:read,storefront; without it, everything.
+        #[arg(long, value_delimiter = ',', value_parser = scope, value_name = "SCOPES")]
+        scopes: Option<Vec<Scope>>,
     },
     /// Shows server-to-server tokens of a store or of all; not the tokens themselves.
     #[command(after_help = "Examples:
@@ -80,7 +84,10 @@ pub enum Command {
 
 pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Create { store, email, name, expires_at } => create(tool, &store.hash, &email, name, expires_at).await,
+        Command::Create { store, email, name, expires_at, scopes } => {
+            let scopes = scopes.map_or(Scopes::ALL, |scopes| Scopes::only(&scopes));
+            create(tool, &store.hash, &email, name, expires_at, scopes).await
+        }
         Command::List { stores, filter } => list(tool, stores.one(), &filter).await,
         Command::Show { store, id } => {
             tool.store(&store.hash).await?;
@@ -92,7 +99,14 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
     }
 }
 
-async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at: Option<u64>) -> Result<(), Failure> {
+async fn create(
+    tool: &Tool,
+    store: &str,
+    email: &str,
+    name: String,
+    expires_at: Option<u64>,
+    scopes: Scopes,
+) -> Result<(), Failure> {
     let services = &tool.stack.services;
     let now = services.clock.now();
     tool.store(store).await?;
@@ -119,9 +133,10 @@ async fn create(tool: &Tool, store: &str, email: &str, name: String, expires_at:
         iat: now,
         nbf: None,
         exp: expires_at,
+        scopes: scopes.clone(),
         last_used_at: None,
     };
-    let details = json!({"email": user.email, "name": name, "expiresAt": expires_at});
+    let details = json!({"email": user.email, "name": name, "expiresAt": expires_at, "scopes": scopes.names()});
     let maker = services.directory.token_maker_check(store, &user)?;
     let counter = together(services.tokens.counter(store)).await?;
     let max = services.configuration.max_tokens_per_store;
@@ -174,7 +189,7 @@ async fn list(tool: &Tool, store: Option<&str>, filter: &Filter) -> Result<(), F
 
 /// Of one store the first is left out.
 const COLUMNS: &[&str] =
-    &["store", "id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt"];
+    &["store", "id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt", "scopes"];
 
 /// For tokens of one store, or of all.
 fn rows(tool: &Tool, store: Option<&str>) -> Rows {
@@ -191,6 +206,7 @@ fn row(StoredToken { store_hash, record }: &StoredToken, store: Option<&str>) ->
         json!(record.iat),
         json!(record.exp),
         json!(record.last_used_at),
+        json!(record.scopes.names()),
     ];
     if store.is_none() {
         row.insert(0, json!(store_hash));
@@ -209,6 +225,7 @@ fn described(token: &TokenRecord) -> Value {
         "notBeforeAt": token.nbf,
         "expiresAt": token.exp,
         "lastUsedAt": token.last_used_at,
+        "scopes": token.scopes.names(),
     })
 }
 

@@ -8,11 +8,12 @@ use shared::{
     http::{
         envelope::Success,
         error::Error,
-        fields::{MAX_NAME, email, password, store_hash, text},
+        fields::{MAX_NAME, email, password, scopes, store_hash, text},
         request::{body_fields, caller_address},
     },
     keys::jwt,
     lambda::Endpoint,
+    scopes::Scopes,
     services::Services,
     tables::{
         directory::BackendUser,
@@ -32,6 +33,7 @@ struct Body {
     name: String,
     begin_at: Option<u64>,
     end_at: Option<u64>,
+    scopes: Scopes,
 }
 
 impl Endpoint for CreateBackendToken {
@@ -78,6 +80,7 @@ impl Endpoint for CreateBackendToken {
             iat: now,
             nbf: body.begin_at,
             exp: body.end_at,
+            scopes: body.scopes.clone(),
             last_used_at: None,
         };
         let max = configuration.max_tokens_per_store;
@@ -104,6 +107,7 @@ fn read(request: &Request) -> Result<Body, Error> {
             name: fields.required("name", text(0..=MAX_NAME)),
             begin_at,
             end_at,
+            scopes: fields.optional("scopes", scopes).unwrap_or(Scopes::ALL),
         }
     })
 }

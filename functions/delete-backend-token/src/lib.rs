@@ -10,8 +10,9 @@ use shared::{
         request::body_and_query_fields,
     },
     lambda::Endpoint,
+    scopes::needed,
     services::Services,
-    tables::{directory::Scope, tokens::Wanted},
+    tables::tokens::Wanted,
 };
 
 pub struct DeleteBackendToken;
@@ -20,7 +21,7 @@ impl Endpoint for DeleteBackendToken {
     const NAME: &'static str = "delete-backend-token";
 
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
-        let caller = services.auth.caller(request.headers(), Scope::Modify).await?;
+        let caller = services.auth.caller(request.headers(), needed::TO_DELETE_TOKENS).await?;
         let wanted = caller.confirm_before_refusing(read(request)).await?;
         caller.delete_token(&wanted).await?;
         Ok(Success::new(json!([])))

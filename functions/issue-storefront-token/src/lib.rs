@@ -14,8 +14,9 @@ use shared::{
         jwt::{DAY, LEEWAY},
     },
     lambda::Endpoint,
+    scopes::needed,
     services::Services,
-    tables::directory::{DEFAULT_CHANNEL, Scope},
+    tables::directory::DEFAULT_CHANNEL,
 };
 
 /// Longest customer access token, in characters; it is not looked into.
@@ -33,7 +34,7 @@ impl Endpoint for IssueStorefrontToken {
 
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
         let Services { auth, clock, directory, .. } = services;
-        let caller = auth.caller(request.headers(), Scope::Modify).await?;
+        let caller = auth.caller(request.headers(), needed::TO_ISSUE_STOREFRONT_TOKENS).await?;
         let now = clock.now();
         let body = caller.confirm_before_refusing(read(request, now)).await?;
 

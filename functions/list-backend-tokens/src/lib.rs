@@ -12,11 +12,9 @@ use shared::{
     },
     keys::{jwt, keyring::Keyring},
     lambda::Endpoint,
+    scopes::{Scope, needed},
     services::Services,
-    tables::{
-        directory::Scope,
-        tokens::{TokenPage, TokenRecord},
-    },
+    tables::tokens::{TokenPage, TokenRecord},
 };
 
 const DEFAULT_LIMIT: u64 = 10;
@@ -29,7 +27,7 @@ impl Endpoint for ListBackendTokens {
 
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
         let Services { auth, tokens, keyring, .. } = services;
-        let caller = auth.caller(request.headers(), Scope::Read).await?;
+        let caller = auth.caller(request.headers(), needed::TO_LIST_TOKENS).await?;
         let (limit, offset) = caller.confirm_before_refusing(read(request)).await?;
 
         let page = async |store_hash: &str| tokens.page(store_hash, offset, limit).await;
@@ -59,9 +57,9 @@ fn read(request: &Request) -> Result<(u64, u64), Error> {
 
 fn entry(token: &TokenRecord, caller: &Caller, keyring: &Keyring) -> Value {
     let store_hash = caller.store_hash();
-    // A token whose key an operator has retired is good for nothing; it is listed so that it can be deleted. A token may do
-    // everything, so who may only read must not be given one.
-    let key = keyring.key(&token.kid).filter(|_| caller.may(Scope::Modify));
+    // A token whose key an operator has retired is good for nothing; it is listed so that it can be deleted. What may only read
+    // must not be worth what it reads.
+    let key = keyring.key(&token.kid).filter(|_| caller.may(Scope::TokensWrite));
     let signed = key.map_or_else(String::new, |key| jwt::sign(&token.claims(store_hash), key));
     json!({
         "id": token.id,
@@ -71,5 +69,6 @@ fn entry(token: &TokenRecord, caller: &Caller, keyring: &Keyring) -> Value {
         "token": signed,
         "eventChannel": token.event_channel,
         "lastUsedAt": token.last_used_at,
+        "scopes": token.scopes.names(),
     })
 }

@@ -9,15 +9,15 @@ use crate::{
     configuration::StorefrontAccess,
     fault::Fault,
     http::{error::Error, fields::is_store_hash},
+    scopes::{Scope, Scopes, needed},
     tables::{
-        directory::{ApiAccount, Scope},
+        directory::ApiAccount,
         reads::{Batch, Read, Reads, together},
         tokens::{Deletion, TokenIdentity, TokenRecord, Wanted},
     },
 };
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use lambda_http::http::HeaderMap;
-use std::sync::Arc;
 
 /// Whoever showed genuine credentials, which may have been taken back since.
 #[must_use = "the credentials may have been taken back"]
@@ -26,7 +26,8 @@ pub struct UnconfirmedCaller<'a> {
     /// At least one; each must be good.
     credentials: Vec<Credential>,
     store_hash: String,
-    needs: Scope,
+    /// The scope that the endpoint needs.
+    needed: Scope,
 }
 
 /// Whoever calls an endpoint that is open to anyone where the deployment says so.
@@ -48,8 +49,8 @@ pub struct StoreCaller<'a> {
 #[derive(Debug)]
 pub struct Caller {
     store_hash: String,
-    /// What all of the credentials allow; none where none were needed.
-    scope: Option<Scope>,
+    /// What each of the credentials allows; none where none were needed.
+    scopes: Vec<Scopes>,
 }
 
 impl Caller {
@@ -59,10 +60,10 @@ impl Caller {
         &self.store_hash
     }
 
-    /// Whether the caller's credentials allow this, which may be more than the endpoint needs.
+    /// Whether all of the caller's credentials allow this, which may be more than the endpoint needs.
     #[must_use]
     pub fn may(&self, scope: Scope) -> bool {
-        self.scope.is_some_and(|own| own.allows(scope))
+        !self.scopes.is_empty() && self.scopes.iter().all(|scopes| scopes.allow(scope))
     }
 }
 
@@ -82,12 +83,21 @@ impl<T> From<Refused<T>> for Error {
 }
 
 impl Auth {
-    /// The caller of an endpoint that needs a server-to-server token, or an API account that has the scope.
+    /// The caller of an endpoint that needs a server-to-server token or an API account, with this scope.
     ///
     /// # Errors
     /// [`Denial::NoCredentials`], [`Denial::Invalid`], or a fault.
-    pub async fn caller(&self, headers: &HeaderMap, needs: Scope) -> Result<UnconfirmedCaller<'_>, Denial> {
-        self.shown_by(headers, needs).await?.ok_or(Denial::NoCredentials)
+    pub async fn caller(&self, headers: &HeaderMap, needed: Scope) -> Result<UnconfirmedCaller<'_>, Denial> {
+        self.of_shown(Shown::in_headers(headers), needed).await?.ok_or(Denial::NoCredentials)
+    }
+
+    /// The caller of introspection, who may also show credentials as clients of OAuth do, in `Authorization`.
+    ///
+    /// # Errors
+    /// As [`Auth::caller`].
+    pub async fn introspecting_caller(&self, headers: &HeaderMap) -> Result<UnconfirmedCaller<'_>, Denial> {
+        let shown = Shown::in_headers_or_authorization(headers)?;
+        self.of_shown(shown, needed::TO_INTROSPECT_TOKENS).await?.ok_or(Denial::NoCredentials)
     }
 
     /// The caller of an endpoint that is open to anyone where the deployment says so. Credentials that are sent must be good.
@@ -95,7 +105,7 @@ impl Auth {
     /// # Errors
     /// As [`Auth::caller`].
     pub async fn storefront_caller<'a>(&'a self, headers: &'a HeaderMap) -> Result<StorefrontCaller<'a>, Denial> {
-        let shown = self.shown_by(headers, Scope::Modify).await?;
+        let shown = self.of_shown(Shown::in_headers(headers), needed::TO_ISSUE_STOREFRONT_TOKENS).await?;
         if shown.is_none() && self.storefront_access == StorefrontAccess::AuthToken {
             return Err(Denial::NoCredentials);
         }
@@ -104,8 +114,8 @@ impl Auth {
 
     /// Whoever shows credentials, none if there are none: a server-to-server token, an access token with its store, or both, as
     /// a client may that moves from one to the other.
-    async fn shown_by(&self, headers: &HeaderMap, needs: Scope) -> Result<Option<UnconfirmedCaller<'_>>, Denial> {
-        let Shown { server_token, access_token, store_hash: named } = Shown::in_headers(headers);
+    async fn of_shown(&self, shown: Shown<'_>, needed: Scope) -> Result<Option<UnconfirmedCaller<'_>>, Denial> {
+        let Shown { server_token, access_token, store_hash: named } = shown;
         let (mut of_token, mut credentials) = (None, Vec::new());
         if let Some(token) = server_token {
             let token = self.server_token(&token).await?;
@@ -128,7 +138,7 @@ impl Auth {
             }
             (of_token, named) => of_token.or(named.map(Into::into)).unwrap_or_default(),
         };
-        Ok(Some(UnconfirmedCaller { auth: self, credentials, store_hash, needs }))
+        Ok(Some(UnconfirmedCaller { auth: self, credentials, store_hash, needed }))
     }
 }
 
@@ -146,7 +156,7 @@ impl UnconfirmedCaller<'_> {
         let reads = reads(&self.store_hash);
         let (confirmed, beside) = tokio::join!(self.confirm_reading(reads), work(&self.store_hash));
         match confirmed {
-            Ok((scope, found)) => Ok((Caller { store_hash: self.store_hash, scope: Some(scope) }, found, beside)),
+            Ok((scopes, found)) => Ok((Caller { store_hash: self.store_hash, scopes }, found, beside)),
             Err(denial) => Err(Refused { denial, beside }),
         }
     }
@@ -172,17 +182,26 @@ impl UnconfirmedCaller<'_> {
             _ => None,
         });
         let others: Vec<_> = self.credentials.iter().filter(|credential| !is_token(credential, itself)).collect();
+        let is_too_narrow = |credential: &Credential| match credential {
+            // Its record says the same, or it is refused.
+            Credential::Token(identity) => !identity.scopes.allow(self.needed),
+            Credential::ApiAccount { .. } => false,
+        };
+        if others.iter().any(|credential| is_too_narrow(credential)) {
+            self.confirm().await?;
+            return Err(Denial::ScopeTooNarrow(self.needed).into());
+        }
         let checks = others.iter().map(|credential| self.check(credential)).collect::<Result<_, Fault>>()?;
         match self.auth.tokens.delete(&self.store_hash, wanted, itself, checks).await? {
             Deletion::Deleted => {
-                self.note_use();
+                self.auth.note_use(&self.store_hash, &self.credentials);
                 Ok(())
             }
             Deletion::NoSuchToken => Err(Error::NoSuchToken),
             Deletion::CheckFailed { position, is_present: true }
                 if matches!(others.get(position), Some(Credential::ApiAccount { .. })) =>
             {
-                Err(Denial::ScopeTooNarrow.into())
+                Err(Denial::ScopeTooNarrow(self.needed).into())
             }
             Deletion::NotItself | Deletion::CheckFailed { .. } => Err(DELETED.into()),
         }
@@ -193,24 +212,23 @@ impl UnconfirmedCaller<'_> {
         self.confirm_reading(()).await.map(|_| ())
     }
 
-    /// What all of the credentials allow, and what was read with their records.
-    async fn confirm_reading<R: Reads>(&self, reads: R) -> Result<(Scope, R::Found), Denial> {
-        let credentials: Vec<_> = self.credentials.iter().map(|credential| self.scope_of(credential)).collect();
+    /// What each of the credentials allows, and what was read with their records.
+    async fn confirm_reading<R: Reads>(&self, reads: R) -> Result<(Vec<Scopes>, R::Found), Denial> {
+        let credentials: Vec<_> = self.credentials.iter().map(|credential| self.scopes_of(credential)).collect();
         let (scopes, found) = together((credentials, reads)).await?;
         let scopes = scopes.into_iter().collect::<Option<Vec<_>>>().ok_or(DELETED)?;
-        let scope = scopes.into_iter().min().ok_or(Denial::NoCredentials)?;
-        if !scope.allows(self.needs) {
-            return Err(Denial::ScopeTooNarrow);
+        if !scopes.iter().all(|scopes| scopes.allow(self.needed)) {
+            return Err(Denial::ScopeTooNarrow(self.needed));
         }
-        self.note_use();
-        Ok((scope, found))
+        self.auth.note_use(&self.store_hash, &self.credentials);
+        Ok((scopes, found))
     }
 
-    fn scope_of<'a>(&self, credential: &'a Credential) -> ScopeOf<'a> {
+    fn scopes_of<'a>(&self, credential: &'a Credential) -> ScopesOf<'a> {
         let Auth { tokens, directory, .. } = self.auth;
         match credential {
-            Credential::Token(identity) => ScopeOf::Token(identity, tokens.record(&self.store_hash, identity.id)),
-            Credential::ApiAccount { sha256 } => ScopeOf::ApiAccount(directory.api_account(&self.store_hash, sha256)),
+            Credential::Token(identity) => ScopesOf::Token(identity, tokens.record(&self.store_hash, identity.id)),
+            Credential::ApiAccount { sha256 } => ScopesOf::ApiAccount(directory.api_account(&self.store_hash, sha256)),
         }
     }
 
@@ -219,26 +237,20 @@ impl UnconfirmedCaller<'_> {
         match credential {
             Credential::Token(identity) => self.auth.tokens.identity_check(&self.store_hash, identity),
             Credential::ApiAccount { sha256 } => {
-                self.auth.directory.api_account_check(&self.store_hash, sha256, self.needs)
+                self.auth.directory.api_account_check(&self.store_hash, sha256, self.needed)
             }
         }
-    }
-
-    fn note_use(&self) {
-        let last_uses = Arc::clone(&self.auth.last_uses);
-        last_uses.note(&self.store_hash, &self.credentials);
-        self.auth.after_answer.push(async move { last_uses.write().await });
     }
 }
 
 /// What a credential allows; none if it is not good.
-enum ScopeOf<'a> {
+enum ScopesOf<'a> {
     Token(&'a TokenIdentity, Read<TokenRecord>),
     ApiAccount(Read<ApiAccount>),
 }
 
-impl Reads for ScopeOf<'_> {
-    type Found = Option<Scope>;
+impl Reads for ScopesOf<'_> {
+    type Found = Option<Scopes>;
 
     fn ask(&self, batch: &mut Batch) {
         match self {
@@ -247,12 +259,12 @@ impl Reads for ScopeOf<'_> {
         }
     }
 
-    fn take(self, batch: &mut Batch) -> Result<Option<Scope>, Fault> {
+    fn take(self, batch: &mut Batch) -> Result<Option<Scopes>, Fault> {
         Ok(match self {
             Self::Token(identity, record) => {
-                record.take(batch)?.filter(|record| identity.is_of(record)).map(|_| Scope::Modify)
+                record.take(batch)?.filter(|record| identity.is_of(record)).map(|record| record.scopes)
             }
-            Self::ApiAccount(account) => account.take(batch)?.map(|account| account.scope),
+            Self::ApiAccount(account) => account.take(batch)?.map(|account| account.scopes()),
         })
     }
 }
@@ -305,7 +317,7 @@ impl StoreCaller<'_> {
         }
         let reads = reads(&self.store_hash);
         match tokio::join!(together(reads), work(&self.store_hash)) {
-            (Ok(found), beside) => Ok((Caller { store_hash: self.store_hash, scope: None }, found, beside)),
+            (Ok(found), beside) => Ok((Caller { store_hash: self.store_hash, scopes: Vec::new() }, found, beside)),
             (Err(fault), beside) => Err(Refused { denial: fault.into(), beside }),
         }
     }

@@ -1,7 +1,8 @@
 //! What a request shows to say who is calling.
 
 use crate::{auth::denial::Denial, http::error::Error, tables::tokens::TokenIdentity};
-use lambda_http::http::HeaderMap;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
 use std::borrow::Cow;
 
 /// The headers that say who is calling.
@@ -60,5 +61,33 @@ impl<'a> Shown<'a> {
             value.filter(|value| !value.trim().is_empty())
         });
         Self { server_token, access_token, store_hash }
+    }
+
+    /// Reads the headers, and in their place `Authorization` as clients of OAuth send it: as `Bearer` a server-to-server token
+    /// (RFC 6750, section 2.1), as `Basic` a store and an access token (RFC 6749, section 2.3.1).
+    ///
+    /// # Errors
+    /// [`Denial::Invalid`] if it stands there twice, beside one of the headers, or is no `Basic` or `Bearer`.
+    pub fn in_headers_or_authorization(headers: &'a HeaderMap) -> Result<Self, Denial> {
+        let shown = Self::in_headers(headers);
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(shown) };
+        if values.next().is_some() || HEADERS.iter().any(|name| headers.contains_key(*name)) {
+            return Err(Denial::Invalid("Authorization beside another header that says who is calling"));
+        }
+        let value = value.to_str().map_err(|_| Denial::Invalid("Authorization is not ASCII"))?;
+        let (scheme, credentials) = value.trim().split_once(' ').unwrap_or_default();
+        let credentials = credentials.trim_start();
+        if scheme.eq_ignore_ascii_case("Bearer") {
+            return Ok(Self { server_token: Some(credentials.into()), ..shown });
+        }
+        if !scheme.eq_ignore_ascii_case("Basic") {
+            return Err(Denial::Invalid("Authorization is neither Basic nor Bearer"));
+        }
+        let pair = STANDARD.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let pair = pair.ok_or(Denial::Invalid("Basic is not base64 of UTF-8"))?;
+        let (store_hash, access_token) = pair.split_once(':').ok_or(Denial::Invalid("Basic holds no colon"))?;
+        let (access_token, store_hash) = (access_token.to_owned().into(), store_hash.to_owned().into());
+        Ok(Self { access_token: Some(access_token), store_hash: Some(store_hash), ..shown })
     }
 }

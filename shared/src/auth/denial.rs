@@ -1,6 +1,6 @@
 //! Why somebody is refused.
 
-use crate::{fault::Fault, http::error::Error};
+use crate::{fault::Fault, http::error::Error, scopes::Scope};
 
 /// Why credentials or a token are not accepted.
 #[derive(Debug)]
@@ -11,8 +11,8 @@ pub enum Denial {
     NoStoreHash,
     /// They are not good, for this reason.
     Invalid(&'static str),
-    /// They are good, but not for this.
-    ScopeTooNarrow,
+    /// They are good, but not for what needs this scope.
+    ScopeTooNarrow(Scope),
     /// Nobody can say.
     Fault(Fault),
 }
@@ -32,7 +32,7 @@ impl From<Denial> for Error {
             Denial::NoCredentials => Self::NoCredentials,
             Denial::NoStoreHash => Self::NoStoreHash,
             Denial::Invalid(reason) => Self::InvalidToken(reason),
-            Denial::ScopeTooNarrow => Self::ScopeTooNarrow,
+            Denial::ScopeTooNarrow(needed) => Self::ScopeTooNarrow(needed),
             Denial::Fault(fault) => fault.into(),
         }
     }

@@ -26,13 +26,14 @@ pub mod access_token;
 pub mod caller;
 pub mod credentials;
 pub mod denial;
+pub mod genuine_token;
 pub mod last_uses;
 pub mod server_token;
 pub mod storefront_token;
 
 use crate::{
     after_answer::AfterAnswer,
-    auth::last_uses::LastUses,
+    auth::{credentials::Credential, last_uses::LastUses},
     clock::Clock,
     configuration::StorefrontAccess,
     keys::{keyring::Keyring, secret_cache::SecretCache},
@@ -54,4 +55,13 @@ pub struct Auth {
     pub last_uses: Arc<LastUses>,
     pub(crate) after_answer: Arc<AfterAnswer>,
     pub(crate) clock: Clock,
+}
+
+impl Auth {
+    /// Has it written, after the answer, that these were used.
+    fn note_use(&self, store_hash: &str, credentials: &[Credential]) {
+        let last_uses = Arc::clone(&self.last_uses);
+        last_uses.note(store_hash, credentials);
+        self.after_answer.push(async move { last_uses.write().await });
+    }
 }

@@ -33,8 +33,8 @@ impl Auth {
         }
         let id = claims.jti.parse().ok().filter(|id: &u64| id.to_string() == claims.jti);
         let id = id.ok_or(Denial::Invalid("jti is not an id"))?;
-        let ServerClaims { store_hash, email, iat, nbf, exp, .. } = claims;
-        Ok(ServerToken { store_hash, identity: TokenIdentity { id, kid, email, iat, nbf, exp } })
+        let ServerClaims { store_hash, email, iat, nbf, exp, scope: scopes, .. } = claims;
+        Ok(ServerToken { store_hash, identity: TokenIdentity { id, kid, email, iat, nbf, exp, scopes } })
     }
 
     /// The record of a token, if it has not been deleted.

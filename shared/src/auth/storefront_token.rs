@@ -4,6 +4,10 @@ use crate::{
     auth::{Auth, caller::Caller, denial::Denial},
     fault::Fault,
     keys::{claims::StorefrontTokenClaims, jwt},
+    tables::{
+        directory::{Customer, Store},
+        reads::together,
+    },
 };
 use serde::Serialize;
 
@@ -24,25 +28,43 @@ impl Auth {
     /// # Errors
     /// [`Denial::Invalid`], which says why it is not accepted, or a fault.
     pub async fn storefront_token(&self, token: &str) -> Result<StorefrontTokenClaims, Denial> {
+        let claims = self.genuine_storefront_token(token).await?;
+        together(self.standing_of_storefront_token(&claims)).await?.map_err(Denial::Invalid)?;
+        Ok(claims)
+    }
+
+    /// Reads a storefront token: that it is this service's, and that its time has come and is not over.
+    ///
+    /// # Errors
+    /// [`Denial::Invalid`], or a fault.
+    pub(super) async fn genuine_storefront_token(&self, token: &str) -> Result<StorefrontTokenClaims, Denial> {
         let kid = jwt::kid(token).map_err(Denial::Invalid)?;
         let keyring = self.keyring.with_keys([kid.as_str()].into_iter()).await?;
-        let claims = jwt::verify_storefront_token(token, &kid, &keyring, self.clock.now()).map_err(Denial::Invalid)?;
-        let channel_id = claims.channel_id().ok_or(Denial::Invalid("no channel"))?;
-        let (store, customer) = tokio::join!(
-            self.directory.store(&claims.store_hash),
-            self.directory.customer(&claims.store_hash, claims.bc_customer_id),
-        );
-        let problem = match (store?, customer?) {
-            (None, _) => Some("the store does not exist"),
-            (Some(store), _) if claims.iat < store.created_at => Some("issued before the store was made anew"),
-            (_, Some(customer)) if !customer.active => Some("the customer is disabled or removed"),
-            (_, Some(customer)) if !customer.accepts_issued_at(claims.iat) => {
-                Some("revoked: the customer was disabled or got another password since")
-            }
-            (_, Some(customer)) if !customer.channels.contains(&channel_id) => Some("not a channel of the customer"),
-            (Some(store), None) if !store.channels.contains(&channel_id) => Some("not a channel of the store"),
-            _ => None,
-        };
-        problem.map_or(Ok(claims), |problem| Err(Denial::Invalid(problem)))
+        jwt::verify_storefront_token(token, &kid, &keyring, self.clock.now()).map_err(Denial::Invalid)
+    }
+}
+
+/// Whether a genuine token is good in its store, for its customer as the directory knows him, if it does.
+///
+/// # Errors
+/// Says why not.
+pub(super) fn check(
+    claims: &StorefrontTokenClaims,
+    store: Option<&Store>,
+    customer: Option<&Customer>,
+) -> Result<(), &'static str> {
+    let channel_id = claims.channel_id().ok_or("no channel")?;
+    let store = store.ok_or("the store does not exist")?;
+    if claims.iat < store.created_at {
+        return Err("issued before the store was made anew");
+    }
+    match customer {
+        Some(customer) if !customer.active => Err("the customer is disabled or removed"),
+        Some(customer) if !customer.accepts_issued_at(claims.iat) => {
+            Err("revoked: the customer was disabled or got another password since")
+        }
+        Some(customer) if !customer.channels.contains(&channel_id) => Err("not a channel of the customer"),
+        None if !store.channels.contains(&channel_id) => Err("not a channel of the store"),
+        _ => Ok(()),
     }
 }

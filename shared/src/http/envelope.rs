@@ -1,4 +1,4 @@
-//! The one shape of every answer.
+//! The one shape of every answer but that of introspection.
 
 use crate::http::{error::Error, field_errors::FieldErrors};
 use lambda_http::{
@@ -14,6 +14,7 @@ pub struct Success {
     data: Value,
     message: &'static str,
     pagination: Option<Pagination>,
+    in_envelope: bool,
 }
 
 /// Where a page lies in the whole list.
@@ -32,7 +33,13 @@ impl Success {
     /// An answer with `data` and the usual message.
     #[must_use]
     pub fn new(data: Value) -> Self {
-        Self { data, message: "SUCCESS", pagination: None }
+        Self { data, message: "SUCCESS", pagination: None, in_envelope: true }
+    }
+
+    /// An answer that is not in the envelope, for clients that expect the form of a standard.
+    #[must_use]
+    pub fn without_envelope(data: Value) -> Self {
+        Self { in_envelope: false, ..Self::new(data) }
     }
 
     /// The same answer with another `meta.message`.
@@ -75,8 +82,11 @@ struct ErrorData<'a> {
 /// The answer that gives what was asked for.
 #[must_use]
 pub fn success_response(success: &Success) -> Response<Body> {
+    if !success.in_envelope {
+        return respond(StatusCode::OK, &success.data);
+    }
     let meta = Meta { pagination: success.pagination, message: success.message };
-    respond(&Envelope { code: 200, data: &success.data, meta, detail: None })
+    respond(StatusCode::OK, &Envelope { code: 200, data: &success.data, meta, detail: None })
 }
 
 /// The answer that tells of an error.
@@ -88,23 +98,23 @@ pub fn error_response(error: &Error) -> Response<Body> {
         Error::InvalidFields(errors) => Some(errors),
         _ => None,
     };
-    let mut response = respond(&Envelope {
+    let envelope = Envelope {
         code,
         data: ErrorData { err_msg: &text, errors },
         meta: Meta { pagination: None, message: &message },
         detail: Some(&text),
-    });
+    };
+    // Ours are all known statuses.
+    let mut response = respond(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &envelope);
     if let Some(seconds) = error.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-fn respond<T: Serialize>(envelope: &Envelope<'_, T>) -> Response<Body> {
+fn respond(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     #[expect(clippy::expect_used, reason = "strings, numbers and maps with string keys always serialize")]
-    let body = serde_json::to_string(envelope).expect("an envelope is JSON");
-    // Ours are all known statuses.
-    let status = StatusCode::from_u16(envelope.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_string(body).expect("a body is JSON");
     let mut response = of_status(status, Body::Text(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -1,6 +1,6 @@
 //! Everything that can go wrong, and what a caller is told of it.
 
-use crate::{fault::Fault, http::field_errors::FieldErrors};
+use crate::{fault::Fault, http::field_errors::FieldErrors, scopes::Scope};
 use std::borrow::Cow;
 
 /// Seconds after which a caller may try again when a part of ours did not answer.
@@ -46,9 +46,9 @@ pub enum Error {
     /// A valid token of one store, or its name in the headers, with a request that names another.
     #[error("The request is for another store than its token or its X-Store-Hash.")]
     OtherStore,
-    /// The credentials are good, but not for this.
-    #[error("The API account may only list tokens: its scope is read, and this needs modify.")]
-    ScopeTooNarrow,
+    /// The credentials are good, but not for what needs this scope.
+    #[error("This needs the scope {}.", .0.name())]
+    ScopeTooNarrow(Scope),
     /// No token of the store has the given id (and name, and e-mail).
     #[error("No matching token was found.")]
     NoSuchToken,
@@ -61,9 +61,9 @@ pub enum Error {
     /// The request asks for, or brings, more than is allowed.
     #[error("{0}")]
     TooLarge(&'static str),
-    /// The body is not declared as JSON.
-    #[error("The Content-Type must be application/json.")]
-    UnsupportedMediaType,
+    /// The body is not declared as what the endpoint reads.
+    #[error("The Content-Type must be {0}.")]
+    UnsupportedMediaType(&'static str),
     /// Fields or query parameters that are missing, mistyped or out of range.
     #[error("{0}")]
     InvalidFields(FieldErrors),
@@ -115,10 +115,10 @@ impl Error {
             Self::NoCredentials | Self::NoStoreHash | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
                 return (401, self.to_string().into());
             }
-            Self::OtherStore | Self::ScopeTooNarrow => (403, "Forbidden"),
+            Self::OtherStore | Self::ScopeTooNarrow(_) => (403, "Forbidden"),
             Self::NoSuchToken | Self::NoSuchCustomer | Self::NoSuchRoute => (404, "Not Found Error"),
             Self::TooLarge(_) => (413, "Request Entity Too Large"),
-            Self::UnsupportedMediaType => (415, "Unsupported Media Type"),
+            Self::UnsupportedMediaType(_) => (415, "Unsupported Media Type"),
             Self::InvalidFields(_) => (422, "Missing or Invalid Data"),
             Self::TooManyFailedLogins { .. } => (429, "Too Many Requests"),
             Self::Internal(_) => (500, "Internal Server Error"),

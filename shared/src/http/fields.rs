@@ -3,7 +3,10 @@
 //! Liberal where real clients need it: an integer may come as a string, `null` counts as absent, unknown fields are
 //! ignored.
 
-use crate::http::{error::Error, field_errors::FieldErrors};
+use crate::{
+    http::{error::Error, field_errors::FieldErrors},
+    scopes::{Scope, Scopes},
+};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::{collections::BTreeSet, ops::RangeInclusive};
@@ -201,6 +204,19 @@ fn unix_seconds(value: &Value) -> Reading<u64> {
     seconds.ok_or_else(|| format!("must be a time in Unix seconds, 0 to {MAX_UNIX_SECONDS}."))
 }
 
+/// One or more scopes, by their names.
+///
+/// # Errors
+/// Says what the value must be.
+pub fn scopes(value: &Value) -> Reading<Scopes> {
+    let named = |name: &Value| Scope::named(name.as_str()?);
+    let scopes = value.as_array().and_then(|names| names.iter().map(named).collect::<Option<Vec<_>>>());
+    match scopes {
+        Some(scopes) if !scopes.is_empty() => Ok(Scopes::only(&scopes)),
+        _ => Err(format!("must be an array of one or more of {}.", Scope::ALL.map(Scope::name).join(", "))),
+    }
+}
+
 /// An ISO 8601 date and time as Unix seconds; without an offset it is taken as UTC.
 ///
 /// # Errors
@@ -305,6 +321,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(iso8601(&json!(value)).ok(), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_one_or_more_of_those_there_are() {
+        for (value, expected) in [
+            (json!(["storefront"]), Some("storefront")),
+            (json!(["storefront", "tokens:read", "storefront"]), Some("tokens:read storefront")),
+            (json!([]), None),
+            (json!(["storefront", "all"]), None),
+            (json!(["storefront", 1]), None),
+            (json!(["storefront tokens:read"]), None),
+            (json!("storefront"), None),
+            (json!({"storefront": true}), None),
+        ] {
+            assert_eq!(scopes(&value).ok(), expected.map(Scopes::of_names), "{value}");
         }
     }
 

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Largest accepted body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Stands for the address of those who have none.
 const UNKNOWN_ADDRESS: &str = "unknown";
 
@@ -61,15 +63,36 @@ fn with_query(fields: Fields, request: &Request) -> Fields {
     }
 }
 
-fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
-    let content_type = request.headers().get(CONTENT_TYPE).map_or("".into(), |value| {
-        // Parameters are not looked at, whatever is in them.
-        String::from_utf8_lossy(value.as_bytes())
-    });
-    let media_type = content_type.split(';').next().unwrap_or_default();
-    if !media_type.trim().eq_ignore_ascii_case("application/json") {
-        return Err(Error::UnsupportedMediaType);
+/// The fields of a body that is a form or JSON.
+///
+/// # Errors
+/// As [`body_fields`].
+pub fn form_or_json_fields(request: &Request) -> Result<Fields, Error> {
+    match media_type(request).as_str() {
+        FORM => {
+            let pairs: Vec<_> = url::form_urlencoded::parse(body_text(request)?.as_bytes()).collect();
+            Ok(Fields::default().with_query(pairs.iter().map(|(name, value)| (&**name, &**value))))
+        }
+        JSON => Ok(Fields::new(json_object(body_text(request)?)?)),
+        _ => Err(Error::UnsupportedMediaType("application/x-www-form-urlencoded or application/json")),
     }
+}
+
+fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
+    if media_type(request) != JSON {
+        return Err(Error::UnsupportedMediaType(JSON));
+    }
+    json_object(body_text(request)?)
+}
+
+/// In lower case, and without parameters, whatever is in them.
+fn media_type(request: &Request) -> String {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let content_type = content_type.map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()));
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn body_text(request: &Request) -> Result<&str, Error> {
     if Refusal::of(request) == Some(Refusal::Base64) {
         return Err(Error::BadRequest("The body is not valid base64."));
     }
@@ -77,7 +100,10 @@ fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
     if body.len() > MAX_BODY_BYTES {
         return Err(Error::TooLarge("The body is larger than 64 KiB."));
     }
-    let body = str::from_utf8(body).map_err(|_| Error::BadRequest("The body is not valid UTF-8."))?;
+    str::from_utf8(body).map_err(|_| Error::BadRequest("The body is not valid UTF-8."))
+}
+
+fn json_object(body: &str) -> Result<Map<String, Value>, Error> {
     match json::parse(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Error::BadRequest("The body must be a JSON object.")),
@@ -147,7 +173,7 @@ mod tests {
     #[test]
     fn without_a_content_type_only_the_query_is_read() {
         let request = guard::request(b"{}").unwrap();
-        assert!(matches!(body_fields(&request), Err(Error::UnsupportedMediaType)));
+        assert!(matches!(body_fields(&request), Err(Error::UnsupportedMediaType(_))));
         assert!(body_and_query_fields(&request).is_ok());
     }
 

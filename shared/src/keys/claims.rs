@@ -1,5 +1,6 @@
 //! What the tokens say, under the platform's names.
 
+use crate::scopes::Scopes;
 use serde::{Deserialize, Serialize};
 
 /// `aud` of a server-to-server token.
@@ -29,6 +30,8 @@ pub struct ServerClaims {
     /// From when it is not valid any more, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exp: Option<u64>,
+    #[serde(default, skip_serializing_if = "Scopes::are_all")]
+    pub scope: Scopes,
 }
 
 /// Claims of a storefront token made from an e-mail and a password, in the order in which they are signed.

@@ -80,15 +80,18 @@ impl<T: DeserializeOwned> Reads for Read<T> {
 
     fn ask(&self, batch: &mut Batch) {
         batch.client.get_or_insert_with(|| self.client.clone());
-        batch.keys.entry(self.table.clone()).or_default().push(self.key.clone());
+        let keys = batch.keys.entry(self.table.clone()).or_default();
+        // DynamoDB refuses a request that names an item twice.
+        if !keys.contains(&self.key) {
+            keys.push(self.key.clone());
+        }
     }
 
     fn take(self, batch: &mut Batch) -> Result<Option<T>, Fault> {
         let is_wanted = |(table, item): &(String, Item)| {
             *table == self.table && self.key.iter().all(|(name, value)| item.get(name) == Some(value))
         };
-        let position = batch.found.iter().position(is_wanted);
-        position.map(|position| from_item(batch.found.swap_remove(position).1)).transpose()
+        batch.found.iter().find(|found| is_wanted(found)).map(|(_, item)| from_item(item.clone())).transpose()
     }
 }
 
@@ -115,6 +118,20 @@ impl<A: Reads, B: Reads> Reads for (A, B) {
     }
 }
 
+impl<R: Reads> Reads for Option<R> {
+    type Found = Option<R::Found>;
+
+    fn ask(&self, batch: &mut Batch) {
+        if let Some(reads) = self {
+            reads.ask(batch);
+        }
+    }
+
+    fn take(self, batch: &mut Batch) -> Result<Self::Found, Fault> {
+        self.map(|reads| reads.take(batch)).transpose()
+    }
+}
+
 impl<R: Reads> Reads for Vec<R> {
     type Found = Vec<R::Found>;
 
@@ -130,7 +147,7 @@ impl<R: Reads> Reads for Vec<R> {
 }
 
 /// Reads all with one request: it opens one connection where several at once would each open their own, and pays its way to the
-/// database once. No two may be of the same item, which DynamoDB refuses.
+/// database once.
 ///
 /// # Errors
 /// If DynamoDB fails, or an item is not as it should be.

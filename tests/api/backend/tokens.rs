@@ -6,8 +6,8 @@ use local::demo;
 use serde_json::{Value, json};
 use shared::{
     fault::Fault,
+    scopes::Scopes,
     tables::{
-        directory::Scope,
         items::key,
         tokens::{Creation, EventChannel, TokenRecord, TokenTable},
     },
@@ -29,6 +29,7 @@ pub fn record(id: u64, name: &str) -> TokenRecord {
         iat: NOW,
         nbf: None,
         exp: None,
+        scopes: Scopes::ALL,
         last_used_at: None,
     }
 }
@@ -65,11 +66,11 @@ async fn lists_the_very_strings_that_were_issued() {
             "data": [
                 {
                     "id": 1, "name": "demo", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null,
+                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null, "scopes": null,
                 },
                 {
                     "id": 2, "name": "mine", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": token, "eventChannel": "api", "lastUsedAt": null,
+                    "token": token, "eventChannel": "api", "lastUsedAt": null, "scopes": null,
                 },
             ],
             "meta": {"message": "SUCCESS", "pagination": {"totalCount": 2, "offset": 0, "limit": 10}},
@@ -183,7 +184,7 @@ async fn a_page_reads_few_tokens_more_than_it_shows_at_any_depth() {
 async fn a_block_without_tokens_leaves_no_item_even_after_parallel_deletes() {
     let stack = TestStack::start().await;
     fill(&stack, 299).await;
-    let account = stack.add_api_account(demo::STORE, Scope::Modify).await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     let blocks = async || {
         let items = [0, 1].map(|block| key(demo::STORE, format!("BLOCK#{block:020}")));
         join_all(items.map(|key| stack.item(&stack.configuration.tokens_table, key))).await

@@ -20,7 +20,8 @@ use shared::{
         jwt::{self, LEEWAY},
         secret_cache::RELOAD_AFTER,
     },
-    tables::directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Scope},
+    scopes::{Scope, Scopes},
+    tables::directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Role},
 };
 
 /// The name of this check.
@@ -120,7 +121,8 @@ async fn prepare(tool: &Tool, store: String) -> Result<Patient, Failure> {
     };
     let customer = CustomerLogin { customer, password_hash };
     let sha256 = access_token::sha256(access_token.expose_secret()).unwrap_or_default();
-    let account = ApiAccount { name: "doctor".into(), scope: Scope::Read, created_at: tool.stack.services.clock.now() };
+    let account =
+        ApiAccount::new("doctor".into(), &Scopes::only(&[Scope::TokensRead]), tool.stack.services.clock.now());
     for addition in [
         accounts.add_store(&store, vec![CHANNEL]).await?,
         accounts.add_user(&store, &user).await?,

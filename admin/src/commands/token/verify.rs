@@ -20,7 +20,7 @@ use std::io::{self, Read};
 const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 /// What the claims of a token are called here.
-const CLAIMS: [(&str, &str); 10] = [
+const CLAIMS: [(&str, &str); 11] = [
     ("store", "store_hash"),
     ("email", "email"),
     ("id", "jti"),
@@ -31,6 +31,7 @@ const CLAIMS: [(&str, &str); 10] = [
     ("issuedAt", "iat"),
     ("notBeforeAt", "nbf"),
     ("expiresAt", "exp"),
+    ("scope", "scope"),
 ];
 
 /// What is known of a token, and what is wrong with it.
@@ -90,7 +91,7 @@ async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failur
         "store": store,
         "id": sha256.get(..ID_DIGITS),
         "name": account.name,
-        "scope": account.scope,
+        "scopes": account.scopes().names(),
         "createdAt": account.created_at,
         "lastUsedAt": last_use.map(|last_use| last_use.last_used_at),
     });
@@ -154,7 +155,7 @@ async fn verify_storefront_token(tool: &Tool, token: &str, mut described: Value)
 fn problem(denial: Denial) -> Result<&'static str, Failure> {
     match denial {
         Denial::Invalid(problem) => Ok(problem),
-        Denial::NoCredentials | Denial::NoStoreHash | Denial::ScopeTooNarrow => Ok("it may not be used for this"),
+        Denial::NoCredentials | Denial::NoStoreHash | Denial::ScopeTooNarrow(_) => Ok("it may not be used for this"),
         Denial::Fault(fault) => Err(fault.into()),
     }
 }

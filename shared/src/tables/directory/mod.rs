@@ -5,10 +5,13 @@
 
 mod records;
 
-pub use records::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Scope, Store};
+pub use records::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Store};
+
+use records::MODIFY;
 
 use crate::{
     fault::Fault,
+    scopes::Scope,
     tables::{
         items::{attribute, email_key, key, string},
         reads::Read,
@@ -91,20 +94,21 @@ impl Directory {
         check.build().part()
     }
 
-    /// In a transaction, that there is an API account that may do what the call needs.
-    pub fn api_account_check(&self, store_hash: &str, sha256: &str, needs: Scope) -> Result<TransactWriteItem, Fault> {
-        let check = ConditionCheck::builder()
+    /// In a transaction, that there is an API account that may do what needs this scope.
+    pub fn api_account_check(&self, store_hash: &str, sha256: &str, needed: Scope) -> Result<TransactWriteItem, Fault> {
+        let mut check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(store_hash, api_account_key(sha256))))
+            .expression_attribute_names("#scope", "scope")
+            .expression_attribute_values(":modify", string(MODIFY))
             .return_values_on_condition_check_failure(OnFailure::AllOld);
-        let check = match needs {
-            Scope::Read => check.condition_expression("attribute_exists(pk)"),
-            Scope::Modify => check
-                .condition_expression("#scope = :modify")
-                .expression_attribute_names("#scope", "scope")
-                .expression_attribute_values(":modify", string("modify")),
-        };
-        check.build().part()
+        let mut conditions = vec!["#scope = :modify".to_owned()];
+        for (n, scope) in needed.allowed_by().iter().enumerate() {
+            // No name of a scope is part of another's.
+            conditions.push(format!("contains(#scope, :scope{n})"));
+            check = check.expression_attribute_values(format!(":scope{n}"), string(scope.name()));
+        }
+        check.condition_expression(conditions.join(" OR ")).build().part()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is known of stores, backend users, customers and API accounts.
 
+use crate::scopes::Scopes;
 use serde::{Deserialize, Serialize};
 
 /// A store.
@@ -101,31 +102,29 @@ pub struct CustomerLogin {
     pub password_hash: String,
 }
 
-/// What an API account may do, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// List the server-to-server tokens.
-    Read,
-    /// Everything.
-    Modify,
-}
-
-impl Scope {
-    /// Whether an account of this scope may make a call that needs the other.
-    #[must_use]
-    pub fn allows(self, needed: Self) -> bool {
-        self == Self::Modify || needed == Self::Read
-    }
-}
+/// The scope of an API account that may do everything, as the platform names it.
+pub(super) const MODIFY: &str = "modify";
 
 /// A store-level API account. Its access token is kept as its SHA-256, in the key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiAccount {
     /// The name that its maker gave it.
     pub name: String,
-    /// What it may do.
-    pub scope: Scope,
+    /// What it may do: [`MODIFY`], or the names of scopes.
+    scope: String,
     /// When it was made, in Unix seconds.
     pub created_at: u64,
+}
+
+impl ApiAccount {
+    #[must_use]
+    pub fn new(name: String, scopes: &Scopes, created_at: u64) -> Self {
+        Self { name, scope: scopes.joined().unwrap_or(MODIFY).into(), created_at }
+    }
+
+    /// What it may do. It says so itself: one that does not could do everything by mistake.
+    #[must_use]
+    pub fn scopes(&self) -> Scopes {
+        if self.scope == MODIFY { Scopes::ALL } else { Scopes::of_names(&self.scope) }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     keys::claims::{DB, SERVER, ServerClaims},
+    scopes::Scopes,
     tables::items::{Item, from_item, number, string},
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -38,6 +39,9 @@ pub struct TokenRecord {
     /// From when it is not valid any more, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exp: Option<u64>,
+    /// What it may do.
+    #[serde(default, skip_serializing_if = "Scopes::are_all")]
+    pub scopes: Scopes,
     /// When it was last used, in Unix seconds, give or take an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<u64>,
@@ -56,14 +60,15 @@ impl TokenRecord {
             iat: self.iat,
             nbf: self.nbf,
             exp: self.exp,
+            scope: self.scopes.clone(),
         }
     }
 
     /// What its token must be.
     #[must_use]
     pub fn identity(&self) -> TokenIdentity {
-        let Self { id, kid, email, iat, nbf, exp, .. } = self;
-        TokenIdentity { id: *id, kid: kid.clone(), email: email.clone(), iat: *iat, nbf: *nbf, exp: *exp }
+        let Self { id, kid, email, iat, nbf, exp, scopes, .. } = self.clone();
+        TokenIdentity { id, kid, email, iat, nbf, exp, scopes }
     }
 }
 
@@ -81,19 +86,20 @@ pub struct TokenIdentity {
     pub nbf: Option<u64>,
     /// From when it is not valid any more, in Unix seconds.
     pub exp: Option<u64>,
+    pub scopes: Scopes,
 }
 
 impl TokenIdentity {
     /// Holds in DynamoDB for the record of this token.
     pub(super) fn condition(&self) -> String {
-        let time = |name, value: Option<u64>| match value {
-            Some(_) => format!("{name} = :{name}"),
-            None => format!("attribute_not_exists({name})"),
+        let optional = |name, is_set| {
+            if is_set { format!("{name} = :{name}") } else { format!("attribute_not_exists({name})") }
         };
         format!(
-            "kid = :kid AND email = :email AND iat = :iat AND {} AND {}",
-            time("nbf", self.nbf),
-            time("exp", self.exp)
+            "kid = :kid AND email = :email AND iat = :iat AND {} AND {} AND {}",
+            optional("nbf", self.nbf.is_some()),
+            optional("exp", self.exp.is_some()),
+            optional("scopes", !self.scopes.are_all()),
         )
     }
 
@@ -101,7 +107,8 @@ impl TokenIdentity {
     pub(super) fn values(&self) -> impl Iterator<Item = (&'static str, AttributeValue)> {
         let times = [(":iat", Some(self.iat)), (":nbf", self.nbf), (":exp", self.exp)];
         let times = times.into_iter().filter_map(|(name, time)| Some((name, number(time?))));
-        [(":kid", string(&self.kid)), (":email", string(&self.email))].into_iter().chain(times)
+        let scopes = self.scopes.joined().map(|scopes| (":scopes", string(scopes)));
+        [(":kid", string(&self.kid)), (":email", string(&self.email))].into_iter().chain(times).chain(scopes)
     }
 
     /// Whether this is the record of this token.

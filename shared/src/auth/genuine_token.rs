@@ -1,0 +1,105 @@
+//! Tokens of either kind, as somebody shows them elsewhere who was given them here.
+
+use crate::{
+    auth::{Auth, credentials::Credential, denial::Denial, server_token::ServerToken, storefront_token},
+    fault::Fault,
+    keys::{
+        claims::{SERVER, STOREFRONT, StorefrontTokenClaims},
+        jwt,
+    },
+    tables::{
+        directory::{Customer, Store},
+        reads::{Batch, Read, Reads},
+        tokens::TokenRecord,
+    },
+};
+use serde_json::Value;
+
+/// A token that this service has signed, and whose time has come and is not over. It may have been taken back since.
+#[derive(Debug)]
+pub enum GenuineToken {
+    Server(ServerToken),
+    Storefront(StorefrontTokenClaims),
+}
+
+impl GenuineToken {
+    #[must_use]
+    pub fn store_hash(&self) -> &str {
+        match self {
+            Self::Server(token) => &token.store_hash,
+            Self::Storefront(claims) => &claims.store_hash,
+        }
+    }
+}
+
+/// What says whether a genuine token has been taken back.
+pub enum Standing<'a> {
+    Server(&'a ServerToken, Read<TokenRecord>),
+    Storefront(&'a StorefrontTokenClaims, (Read<Store>, Read<Customer>)),
+}
+
+impl Reads for Standing<'_> {
+    /// Why it is not good, if it is not.
+    type Found = Result<(), &'static str>;
+
+    fn ask(&self, batch: &mut Batch) {
+        match self {
+            Self::Server(_, record) => record.ask(batch),
+            Self::Storefront(_, store_and_customer) => store_and_customer.ask(batch),
+        }
+    }
+
+    fn take(self, batch: &mut Batch) -> Result<Self::Found, Fault> {
+        Ok(match self {
+            Self::Server(token, record) => {
+                record.take(batch)?.filter(|record| token.identity.is_of(record)).map(drop).ok_or("deleted")
+            }
+            Self::Storefront(claims, store_and_customer) => {
+                let (store, customer) = store_and_customer.take(batch)?;
+                storefront_token::check(claims, store.as_ref(), customer.as_ref())
+            }
+        })
+    }
+}
+
+impl Auth {
+    /// Reads a token of either kind: that it is this service's, and that its time has come and is not over.
+    ///
+    /// # Errors
+    /// [`Denial::Invalid`], or a fault.
+    pub async fn genuine_token(&self, token: &str) -> Result<GenuineToken, Denial> {
+        let kid = jwt::kid(token).map_err(Denial::Invalid)?;
+        let keyring = self.keyring.with_keys([kid.as_str()].into_iter()).await?;
+        // Its own word for what it is, once the signature says that the word is ours.
+        let claims: Value = jwt::signed_claims(token, &kid, &keyring).map_err(Denial::Invalid)?;
+        match claims["aud"].as_str() {
+            Some(SERVER) => Ok(GenuineToken::Server(self.server_token(token).await?)),
+            Some(STOREFRONT) => Ok(GenuineToken::Storefront(self.genuine_storefront_token(token).await?)),
+            _ => Err(Denial::Invalid("its aud is neither server nor storefront")),
+        }
+    }
+
+    /// What has to be read to know whether a genuine token is good.
+    #[must_use]
+    pub fn standing<'a>(&self, token: &'a GenuineToken) -> Standing<'a> {
+        match token {
+            GenuineToken::Server(token) => {
+                Standing::Server(token, self.tokens.record(&token.store_hash, token.identity.id))
+            }
+            GenuineToken::Storefront(claims) => self.standing_of_storefront_token(claims),
+        }
+    }
+
+    pub(super) fn standing_of_storefront_token<'a>(&self, claims: &'a StorefrontTokenClaims) -> Standing<'a> {
+        let store = self.directory.store(&claims.store_hash);
+        let customer = self.directory.customer(&claims.store_hash, claims.bc_customer_id);
+        Standing::Storefront(claims, (store, customer))
+    }
+
+    /// Notes that a token was good for somebody who has asked: it may be used nowhere else.
+    pub fn note_use_elsewhere(&self, token: &GenuineToken) {
+        if let GenuineToken::Server(token) = token {
+            self.note_use(&token.store_hash, &[Credential::Token(token.identity.clone())]);
+        }
+    }
+}
