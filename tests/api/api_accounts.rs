@@ -265,20 +265,22 @@ async fn credentials_are_checked_before_all_else() {
     let read = stack.add_api_account(demo::STORE, &read_only()).await;
     let revoked = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     stack.revoke_api_account(&revoked).await;
-    for (call, status) in [
-        (stack.request("DELETE", "/auth/backend").body("text/plain", "{"), 415),
-        (stack.request("DELETE", "/auth/backend").body("application/json", "{"), 400),
-        (stack.delete(&json!({})), 422),
-        (stack.delete(&json!({"id": 77})), 404),
-        (stack.get("/auth/storefront"), 422),
-        (stack.get("/auth/storefront?jwtToken=x"), 401),
-        (stack.post("/auth/customers", &json!({})), 422),
-        (stack.post("/auth/customers/storefront", &json!([])), 400),
-        (stack.post("/auth/customers/storefront", &json!({"customerId": 7})), 404),
+    // What each comes to, and for who may only read. What is to be deleted has to be known first: a token may delete itself.
+    for (call, status, for_reader) in [
+        (stack.request("DELETE", "/auth/backend").body("text/plain", "{"), 415, 415),
+        (stack.request("DELETE", "/auth/backend").body("application/json", "{"), 400, 400),
+        (stack.delete(&json!({})), 422, 422),
+        (stack.delete(&json!({"id": 77})), 404, 403),
+        (stack.get("/auth/storefront"), 422, 403),
+        (stack.get("/auth/storefront?jwtToken=x"), 401, 403),
+        (stack.post("/auth/customers", &json!({})), 422, 403),
+        (stack.post("/auth/customers/storefront", &json!([])), 400, 403),
+        (stack.post("/auth/customers/storefront", &json!({"customerId": 7})), 404, 403),
+        (stack.introspect(""), 422, 403),
     ] {
         call.clone().account("x").send().await.is_invalid_token();
         call.clone().account(&revoked).send().await.is_invalid_token();
-        is_too_narrow(&call.clone().account(&read).send().await);
+        assert_eq!(call.clone().account(&read).send().await.status, for_reader);
         let answer = call.account(&modify).send().await;
         assert_eq!(answer.status, status, "{}", answer.body);
         assert_ne!(answer.body["detail"], "Invalid token.");

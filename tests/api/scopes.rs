@@ -3,8 +3,14 @@
 use crate::every_endpoint::calls;
 use local::demo;
 use serde_json::{Value, json};
-use shared::scopes::{Scope, Scopes};
-use tests::{Answer, Call, TestStack, admin_login, decode, read_only, signed_with_demo_key, with};
+use shared::{
+    scopes::{Scope, Scopes},
+    tables::{
+        directory::api_account_key,
+        items::{key, string},
+    },
+};
+use tests::{Answer, Call, TestStack, admin_login, decode, read_only, sha256, signed_with_demo_key, with};
 
 /// The endpoints, what their refusals name, and each scope that lets a call in.
 const NEEDED: [(&str, &str, &[&str]); 6] = [
@@ -123,6 +129,41 @@ async fn a_token_may_delete_itself_and_with_it_an_account_only_as_far_as_that_ma
         assert_eq!(delete.clone().send().await.status, 200);
         delete.send().await.is_invalid_token();
     }
+}
+
+#[tokio::test]
+async fn a_token_that_may_delete_only_itself_is_told_what_is_wrong_with_its_request() {
+    let stack = TestStack::start().await;
+    let token = create(&stack, &["introspect"]).await.server_token().to_owned();
+    let delete = || stack.request("DELETE", "/auth/backend").token(&token);
+    for (call, status) in [
+        (delete().body("application/json", "{"), 400),
+        (delete().body("text/plain", deletion(&token).to_string()), 415),
+        (delete().json(&json!({})), 422),
+        (delete().json(&with(deletion(&token), "email", "x")), 422),
+        (delete().json(&with(deletion(&token), "name", "another")), 404),
+        (delete().json(&json!({"id": 1})), 403),
+        (delete().json(&json!({"id": 77})), 403),
+        (delete().json(&deletion(&token)), 200),
+    ] {
+        let answer = call.send().await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+}
+
+/// As the platform calls it, and as records have it that were made before there were scopes.
+#[tokio::test]
+async fn an_account_that_may_read_has_the_scope_to_list() {
+    let stack = TestStack::start().await;
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
+    let update = stack.dynamodb.update_item().table_name(&stack.configuration.directory_table);
+    let update = update.set_key(Some(key(demo::STORE, api_account_key(&sha256(&account)))));
+    let update = update.update_expression("SET #scope = :read").expression_attribute_names("#scope", "scope");
+    update.expression_attribute_values(":read", string("read")).send().await.unwrap();
+    let listed = stack.get("/backend/tokens").account(&account).send().await;
+    assert_eq!((listed.status, &listed.body["data"][0]["token"]), (200, &json!("")));
+    let deleted = stack.delete(&json!({"id": 1})).account(&account).send().await;
+    deleted.is_error(403, "Forbidden", "This needs the scope tokens:write.");
 }
 
 #[tokio::test]

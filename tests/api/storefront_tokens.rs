@@ -25,6 +25,7 @@ fn services(stack: &TestStack) -> Services {
 async fn verify(stack: &TestStack, token: &str) -> Result<StorefrontTokenClaims, String> {
     let verified = services(stack).auth.storefront_token(token).await;
     let introspected = stack.introspect(token).token(&stack.demo_token).send().await;
+    assert_eq!(introspected.status, if token.is_empty() { 422 } else { 200 }, "{}", introspected.body);
     // It tells of server-to-server tokens too.
     assert_eq!(introspected.body["aud"] == "storefront", verified.is_ok(), "{}", introspected.body);
     verified.map_err(|denial| match denial {

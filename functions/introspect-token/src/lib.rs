@@ -11,8 +11,8 @@ use shared::{
     services::Services,
 };
 
-/// Longest token that is looked at, in characters. A longer one fits into no header.
-const MAX_TOKEN: usize = 8192;
+/// Longest token, in characters; no body is longer.
+const MAX_TOKEN: usize = 65_536;
 
 pub struct IntrospectToken;
 
@@ -36,7 +36,7 @@ impl Endpoint for IntrospectToken {
         let (_, standing, ()) = caller.confirm_beside(standing, async |_| ()).await?;
         let good = token.filter(|_| standing == Some(Ok(())));
         if let Some(token) = &good {
-            auth.note_use_elsewhere(token);
+            auth.note_use_of(token);
         }
         Ok(Success::without_envelope(good.map_or_else(|| json!({"active": false}), |token| described(&token))))
     }

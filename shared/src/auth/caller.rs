@@ -26,8 +26,8 @@ pub struct UnconfirmedCaller<'a> {
     /// At least one; each must be good.
     credentials: Vec<Credential>,
     store_hash: String,
-    /// The scope that the endpoint needs.
-    needed: Scope,
+    /// The scope that the endpoint needs, where it does not depend on what is asked for.
+    needed: Option<Scope>,
 }
 
 /// Whoever calls an endpoint that is open to anyone where the deployment says so.
@@ -83,12 +83,17 @@ impl<T> From<Refused<T>> for Error {
 }
 
 impl Auth {
-    /// The caller of an endpoint that needs a server-to-server token or an API account, with this scope.
+    /// The caller of an endpoint that needs a server-to-server token or an API account, with this scope. Without one, what is
+    /// asked for decides.
     ///
     /// # Errors
     /// [`Denial::NoCredentials`], [`Denial::Invalid`], or a fault.
-    pub async fn caller(&self, headers: &HeaderMap, needed: Scope) -> Result<UnconfirmedCaller<'_>, Denial> {
-        self.of_shown(Shown::in_headers(headers), needed).await?.ok_or(Denial::NoCredentials)
+    pub async fn caller(
+        &self,
+        headers: &HeaderMap,
+        needed: impl Into<Option<Scope>>,
+    ) -> Result<UnconfirmedCaller<'_>, Denial> {
+        self.of_shown(Shown::in_headers(headers), needed.into()).await?.ok_or(Denial::NoCredentials)
     }
 
     /// The caller of introspection, who may also show credentials as clients of OAuth do, in `Authorization`.
@@ -97,7 +102,7 @@ impl Auth {
     /// As [`Auth::caller`].
     pub async fn introspecting_caller(&self, headers: &HeaderMap) -> Result<UnconfirmedCaller<'_>, Denial> {
         let shown = Shown::in_headers_or_authorization(headers)?;
-        self.of_shown(shown, needed::TO_INTROSPECT_TOKENS).await?.ok_or(Denial::NoCredentials)
+        self.of_shown(shown, Some(needed::TO_INTROSPECT_TOKENS)).await?.ok_or(Denial::NoCredentials)
     }
 
     /// The caller of an endpoint that is open to anyone where the deployment says so. Credentials that are sent must be good.
@@ -105,7 +110,7 @@ impl Auth {
     /// # Errors
     /// As [`Auth::caller`].
     pub async fn storefront_caller<'a>(&'a self, headers: &'a HeaderMap) -> Result<StorefrontCaller<'a>, Denial> {
-        let shown = self.of_shown(Shown::in_headers(headers), needed::TO_ISSUE_STOREFRONT_TOKENS).await?;
+        let shown = self.of_shown(Shown::in_headers(headers), Some(needed::TO_ISSUE_STOREFRONT_TOKENS)).await?;
         if shown.is_none() && self.storefront_access == StorefrontAccess::AuthToken {
             return Err(Denial::NoCredentials);
         }
@@ -114,7 +119,7 @@ impl Auth {
 
     /// Whoever shows credentials, none if there are none: a server-to-server token, an access token with its store, or both, as
     /// a client may that moves from one to the other.
-    async fn of_shown(&self, shown: Shown<'_>, needed: Scope) -> Result<Option<UnconfirmedCaller<'_>>, Denial> {
+    async fn of_shown(&self, shown: Shown<'_>, needed: Option<Scope>) -> Result<Option<UnconfirmedCaller<'_>>, Denial> {
         let Shown { server_token, access_token, store_hash: named } = shown;
         let (mut of_token, mut credentials) = (None, Vec::new());
         if let Some(token) = server_token {
@@ -182,14 +187,15 @@ impl UnconfirmedCaller<'_> {
             _ => None,
         });
         let others: Vec<_> = self.credentials.iter().filter(|credential| !is_token(credential, itself)).collect();
+        let too_narrow = Denial::ScopeTooNarrow(needed::TO_DELETE_TOKENS);
         let is_too_narrow = |credential: &Credential| match credential {
             // Its record says the same, or it is refused.
-            Credential::Token(identity) => !identity.scopes.allow(self.needed),
+            Credential::Token(identity) => !identity.scopes.allow(needed::TO_DELETE_TOKENS),
             Credential::ApiAccount { .. } => false,
         };
         if others.iter().any(|credential| is_too_narrow(credential)) {
             self.confirm().await?;
-            return Err(Denial::ScopeTooNarrow(self.needed).into());
+            return Err(too_narrow.into());
         }
         let checks = others.iter().map(|credential| self.check(credential)).collect::<Result<_, Fault>>()?;
         match self.auth.tokens.delete(&self.store_hash, wanted, itself, checks).await? {
@@ -201,7 +207,7 @@ impl UnconfirmedCaller<'_> {
             Deletion::CheckFailed { position, is_present: true }
                 if matches!(others.get(position), Some(Credential::ApiAccount { .. })) =>
             {
-                Err(Denial::ScopeTooNarrow(self.needed).into())
+                Err(too_narrow.into())
             }
             Deletion::NotItself | Deletion::CheckFailed { .. } => Err(DELETED.into()),
         }
@@ -217,8 +223,10 @@ impl UnconfirmedCaller<'_> {
         let credentials: Vec<_> = self.credentials.iter().map(|credential| self.scopes_of(credential)).collect();
         let (scopes, found) = together((credentials, reads)).await?;
         let scopes = scopes.into_iter().collect::<Option<Vec<_>>>().ok_or(DELETED)?;
-        if !scopes.iter().all(|scopes| scopes.allow(self.needed)) {
-            return Err(Denial::ScopeTooNarrow(self.needed));
+        if let Some(needed) = self.needed
+            && !scopes.iter().all(|scopes| scopes.allow(needed))
+        {
+            return Err(Denial::ScopeTooNarrow(needed));
         }
         self.auth.note_use(&self.store_hash, &self.credentials);
         Ok((scopes, found))
@@ -232,12 +240,12 @@ impl UnconfirmedCaller<'_> {
         }
     }
 
-    /// In a transaction, that the credential is good.
+    /// In a transaction, that the credential is good, and where only its record says so, that it may delete tokens.
     fn check(&self, credential: &Credential) -> Result<TransactWriteItem, Fault> {
         match credential {
             Credential::Token(identity) => self.auth.tokens.identity_check(&self.store_hash, identity),
             Credential::ApiAccount { sha256 } => {
-                self.auth.directory.api_account_check(&self.store_hash, sha256, self.needed)
+                self.auth.directory.api_account_check(&self.store_hash, sha256, needed::TO_DELETE_TOKENS)
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::{auth::denial::Denial, http::error::Error, tables::tokens::TokenIdent
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::http::{HeaderMap, header::AUTHORIZATION};
 use std::borrow::Cow;
+use url::form_urlencoded;
 
 /// The headers that say who is calling.
 const HEADERS: [&str; 3] = ["authToken", "X-Auth-Token", "X-Store-Hash"];
@@ -70,7 +71,8 @@ impl<'a> Shown<'a> {
     /// [`Denial::Invalid`] if it stands there twice, beside one of the headers, or is no `Basic` or `Bearer`.
     pub fn in_headers_or_authorization(headers: &'a HeaderMap) -> Result<Self, Denial> {
         let shown = Self::in_headers(headers);
-        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let mut values =
+            headers.get_all(AUTHORIZATION).iter().filter(|value| !value.as_bytes().trim_ascii().is_empty());
         let Some(value) = values.next() else { return Ok(shown) };
         if values.next().is_some() || HEADERS.iter().any(|name| headers.contains_key(*name)) {
             return Err(Denial::Invalid("Authorization beside another header that says who is calling"));
@@ -87,7 +89,16 @@ impl<'a> Shown<'a> {
         let pair = STANDARD.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let pair = pair.ok_or(Denial::Invalid("Basic is not base64 of UTF-8"))?;
         let (store_hash, access_token) = pair.split_once(':').ok_or(Denial::Invalid("Basic holds no colon"))?;
-        let (access_token, store_hash) = (access_token.to_owned().into(), store_hash.to_owned().into());
-        Ok(Self { access_token: Some(access_token), store_hash: Some(store_hash), ..shown })
+        let [store_hash, access_token] = [store_hash, access_token].map(form_decoded);
+        let malformed = Denial::Invalid("Basic holds what is no encoded form");
+        let (Some(store_hash), Some(access_token)) = (store_hash, access_token) else { return Err(malformed) };
+        Ok(Self { access_token: Some(access_token.into()), store_hash: Some(store_hash.into()), ..shown })
     }
+}
+
+/// The one value that was encoded as forms are; none if it was another number of them.
+fn form_decoded(text: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(text.as_bytes());
+    let (value, rest) = pairs.next()?;
+    (rest.is_empty() && pairs.next().is_none()).then(|| value.into_owned())
 }

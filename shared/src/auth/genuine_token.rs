@@ -13,7 +13,6 @@ use crate::{
         tokens::TokenRecord,
     },
 };
-use serde_json::Value;
 
 /// A token that this service has signed, and whose time has come and is not over. It may have been taken back since.
 #[derive(Debug)]
@@ -68,13 +67,14 @@ impl Auth {
     /// # Errors
     /// [`Denial::Invalid`], or a fault.
     pub async fn genuine_token(&self, token: &str) -> Result<GenuineToken, Denial> {
-        let kid = jwt::kid(token).map_err(Denial::Invalid)?;
-        let keyring = self.keyring.with_keys([kid.as_str()].into_iter()).await?;
-        // Its own word for what it is, once the signature says that the word is ours.
-        let claims: Value = jwt::signed_claims(token, &kid, &keyring).map_err(Denial::Invalid)?;
+        let (kid, claims) = self.signed_claims(token).await?;
+        let now = self.clock.now();
+        // Its own word for what it is: the signature says that the word is ours.
         match claims["aud"].as_str() {
-            Some(SERVER) => Ok(GenuineToken::Server(self.server_token(token).await?)),
-            Some(STOREFRONT) => Ok(GenuineToken::Storefront(self.genuine_storefront_token(token).await?)),
+            Some(SERVER) => Ok(GenuineToken::Server(ServerToken::read(claims, kid, now)?)),
+            Some(STOREFRONT) => {
+                Ok(GenuineToken::Storefront(jwt::storefront_claims(claims, now).map_err(Denial::Invalid)?))
+            }
             _ => Err(Denial::Invalid("its aud is neither server nor storefront")),
         }
     }
@@ -96,8 +96,8 @@ impl Auth {
         Standing::Storefront(claims, (store, customer))
     }
 
-    /// Notes that a token was good for somebody who has asked: it may be used nowhere else.
-    pub fn note_use_elsewhere(&self, token: &GenuineToken) {
+    /// Notes that a token was used, for somebody who has asked whether it is good.
+    pub fn note_use_of(&self, token: &GenuineToken) {
         if let GenuineToken::Server(token) = token {
             self.note_use(&token.store_hash, &[Credential::Token(token.identity.clone())]);
         }

@@ -33,12 +33,13 @@ pub mod storefront_token;
 
 use crate::{
     after_answer::AfterAnswer,
-    auth::{credentials::Credential, last_uses::LastUses},
+    auth::{credentials::Credential, denial::Denial, last_uses::LastUses},
     clock::Clock,
     configuration::StorefrontAccess,
-    keys::{keyring::Keyring, secret_cache::SecretCache},
+    keys::{jwt, keyring::Keyring, secret_cache::SecretCache},
     tables::{directory::Directory, tokens::TokenTable},
 };
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Knows callers and tokens.
@@ -58,6 +59,14 @@ pub struct Auth {
 }
 
 impl Auth {
+    /// The claims of a token that a key of ours has signed, whatever they say, and the id of the key.
+    async fn signed_claims(&self, token: &str) -> Result<(String, Value), Denial> {
+        let kid = jwt::kid(token).map_err(Denial::Invalid)?;
+        let keyring = self.keyring.with_keys([kid.as_str()].into_iter()).await?;
+        let claims = jwt::signed_claims(token, &kid, &keyring).map_err(Denial::Invalid)?;
+        Ok((kid, claims))
+    }
+
     /// Has it written, after the answer, that these were used.
     fn note_use(&self, store_hash: &str, credentials: &[Credential]) {
         let last_uses = Arc::clone(&self.last_uses);

@@ -37,10 +37,9 @@ impl Auth {
     ///
     /// # Errors
     /// [`Denial::Invalid`], or a fault.
-    pub(super) async fn genuine_storefront_token(&self, token: &str) -> Result<StorefrontTokenClaims, Denial> {
-        let kid = jwt::kid(token).map_err(Denial::Invalid)?;
-        let keyring = self.keyring.with_keys([kid.as_str()].into_iter()).await?;
-        jwt::verify_storefront_token(token, &kid, &keyring, self.clock.now()).map_err(Denial::Invalid)
+    async fn genuine_storefront_token(&self, token: &str) -> Result<StorefrontTokenClaims, Denial> {
+        let (_, claims) = self.signed_claims(token).await?;
+        jwt::storefront_claims(claims, self.clock.now()).map_err(Denial::Invalid)
     }
 }
 

@@ -12,9 +12,8 @@ use serde_json::Value;
 #[derive(Debug)]
 pub struct Success {
     data: Value,
-    message: &'static str,
-    pagination: Option<Pagination>,
-    in_envelope: bool,
+    /// None where the data are the whole body.
+    meta: Option<Meta<'static>>,
 }
 
 /// Where a page lies in the whole list.
@@ -33,25 +32,25 @@ impl Success {
     /// An answer with `data` and the usual message.
     #[must_use]
     pub fn new(data: Value) -> Self {
-        Self { data, message: "SUCCESS", pagination: None, in_envelope: true }
+        Self { data, meta: Some(Meta { pagination: None, message: "SUCCESS" }) }
     }
 
     /// An answer that is not in the envelope, for clients that expect the form of a standard.
     #[must_use]
     pub fn without_envelope(data: Value) -> Self {
-        Self { in_envelope: false, ..Self::new(data) }
+        Self { data, meta: None }
     }
 
     /// The same answer with another `meta.message`.
     #[must_use]
     pub fn with_message(self, message: &'static str) -> Self {
-        Self { message, ..self }
+        Self { meta: self.meta.map(|meta| Meta { message, ..meta }), ..self }
     }
 
     /// The same answer with `meta.pagination`.
     #[must_use]
     pub fn with_pagination(self, pagination: Pagination) -> Self {
-        Self { pagination: Some(pagination), ..self }
+        Self { meta: self.meta.map(|meta| Meta { pagination: Some(pagination), ..meta }), ..self }
     }
 }
 
@@ -64,7 +63,7 @@ struct Envelope<'a, T> {
     detail: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Meta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,
@@ -82,11 +81,10 @@ struct ErrorData<'a> {
 /// The answer that gives what was asked for.
 #[must_use]
 pub fn success_response(success: &Success) -> Response<Body> {
-    if !success.in_envelope {
-        return respond(StatusCode::OK, &success.data);
+    match success.meta {
+        Some(meta) => respond(StatusCode::OK, &Envelope { code: 200, data: &success.data, meta, detail: None }),
+        None => respond(StatusCode::OK, &success.data),
     }
-    let meta = Meta { pagination: success.pagination, message: success.message };
-    respond(StatusCode::OK, &Envelope { code: 200, data: &success.data, meta, detail: None })
 }
 
 /// The answer that tells of an error.

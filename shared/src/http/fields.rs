@@ -41,10 +41,10 @@ impl Fields {
         Self { values, ..Self::default() }
     }
 
-    /// Adds query parameters as string fields. To read one that contradicts itself or a field that is already there is
+    /// Adds the parameters of a query or a form as string fields. To read one that contradicts itself or a field that is already there is
     /// an error: nothing is guessed.
     #[must_use]
-    pub fn with_query<'a>(mut self, query: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    pub fn with_pairs<'a>(mut self, query: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         for (name, value) in query {
             match self.values.get(name) {
                 None | Some(Value::Null) => {
@@ -353,10 +353,10 @@ mod tests {
     fn a_query_parameter_may_repeat_a_field_but_not_contradict_it() {
         let body = || Fields::new(json!({"id": 7}).as_object().unwrap().clone());
         let id = |fields: Fields| fields.read(|fields| fields.required("id", positive_integer));
-        assert_eq!(id(body().with_query([("id", "7")].into_iter())).unwrap(), 7);
-        assert!(id(body().with_query([("id", "8")].into_iter())).is_err());
-        assert!(id(Fields::default().with_query([("id", "7"), ("id", "8")].into_iter())).is_err());
+        assert_eq!(id(body().with_pairs([("id", "7")].into_iter())).unwrap(), 7);
+        assert!(id(body().with_pairs([("id", "8")].into_iter())).is_err());
+        assert!(id(Fields::default().with_pairs([("id", "7"), ("id", "8")].into_iter())).is_err());
         let others_do_not_matter = [("id", "7"), ("a", "1"), ("a", "2")].into_iter();
-        assert_eq!(id(Fields::default().with_query(others_do_not_matter)).unwrap(), 7);
+        assert_eq!(id(Fields::default().with_pairs(others_do_not_matter)).unwrap(), 7);
     }
 }

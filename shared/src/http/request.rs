@@ -58,7 +58,7 @@ pub fn body_and_query_fields(request: &Request) -> Result<Fields, Error> {
 
 fn with_query(fields: Fields, request: &Request) -> Fields {
     match request.query_string_parameters_ref() {
-        Some(query) => fields.with_query(query.iter()),
+        Some(query) => fields.with_pairs(query.iter()),
         None => fields,
     }
 }
@@ -71,7 +71,7 @@ pub fn form_or_json_fields(request: &Request) -> Result<Fields, Error> {
     match media_type(request).as_str() {
         FORM => {
             let pairs: Vec<_> = url::form_urlencoded::parse(body_text(request)?.as_bytes()).collect();
-            Ok(Fields::default().with_query(pairs.iter().map(|(name, value)| (&**name, &**value))))
+            Ok(Fields::default().with_pairs(pairs.iter().map(|(name, value)| (&**name, &**value))))
         }
         JSON => Ok(Fields::new(json_object(body_text(request)?)?)),
         _ => Err(Error::UnsupportedMediaType("application/x-www-form-urlencoded or application/json")),

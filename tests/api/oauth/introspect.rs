@@ -6,7 +6,7 @@ use local::demo;
 use serde_json::{Value, json};
 use shared::{keys::jwt::DAY, scopes::Scopes};
 use tests::{
-    Answer, Call, NOW, TestStack, admin_login, current_customer, decode, eventually, keyed, platform_jwt,
+    Answer, Call, NOW, TestStack, admin_login, current_customer, decode, eventually, keyed, new_key, platform_jwt,
     rotated_keyring, sign, signed_with_demo_key, with,
 };
 
@@ -119,10 +119,16 @@ async fn a_token_ends_with_its_time_and_with_its_key() {
     assert_eq!(introspect(&stack, &token).await.body["active"], true);
     stack.clock.advance(65);
     is_inactive(&stack, &token).await;
-    let caller = stack.create_token("caller").await;
-    stack.put_keyring(&rotated_keyring().to_string()).await;
-    let fresh = stack.fresh_functions(stack.aws_url()).await;
-    assert_eq!(fresh.introspect(&caller).token(&caller).send().await.body["active"], true);
+    let (_, storefront) = tokens(&stack).await.remove(0);
+    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
+    for (keyring, active) in [(rotated_keyring(), true), (new_key(), false)] {
+        stack.put_keyring(&keyring.to_string()).await;
+        let fresh = stack.fresh_functions(stack.aws_url()).await;
+        for token in [&stack.demo_token, &storefront] {
+            let answer = fresh.introspect(token).account(&account).send().await;
+            assert_eq!((answer.status, &answer.body["active"]), (200, &json!(active)), "{}", answer.body);
+        }
+    }
 }
 
 #[tokio::test]
@@ -149,7 +155,6 @@ async fn the_token_comes_in_a_form_or_in_json() {
         (form, "token=".into(), 422),
         (form, format!("token={token}&token=x"), 422),
         (form, format!("Token={token}"), 422),
-        (form, format!("token={}", "x".repeat(8193)), 422),
         (form, format!("token={token}&x={}", "x".repeat(65_536)), 413),
         ("application/json", "{}".into(), 422),
         ("application/json", json!({"token": [token]}).to_string(), 422),
@@ -180,15 +185,17 @@ async fn clients_of_oauth_may_show_their_credentials_in_authorization() {
     let token = stack.demo_token.clone();
     let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
     let call = || stack.introspect(&token);
+    let encoded = account.replace('_', "%5F");
     for call in [
         basic(call(), demo::STORE, &account),
+        basic(call(), "demo%73tore", &encoded),
+        call().header("Authorization", " ").account(&account),
         call().header("authorization", &format!("bearer  {token}")),
         call().header("Authorization", &format!("Bearer {token}")),
     ] {
         assert_eq!(call.send().await.body["active"], true);
     }
     let bearer = format!("Bearer {token}");
-    let unpadded = STANDARD.encode(format!("{}:{account}", demo::STORE)).trim_end_matches('=').to_owned();
     for call in [
         basic(call(), demo::OTHER_STORE, &account),
         basic(call(), demo::STORE, &token),
@@ -202,7 +209,8 @@ async fn clients_of_oauth_may_show_their_credentials_in_authorization() {
         call().header("Authorization", &token),
         call().header("Authorization", "Bearer"),
         call().header("Authorization", &format!("Digest {token}")),
-        call().header("Authorization", &format!("Basic {unpadded}x")),
+        basic(call(), demo::STORE, &format!("{account}=x")),
+        basic(call(), demo::STORE, &format!("{account}&x")),
         call().header("Authorization", &format!("Bearer {account}")),
         // Nothing is guessed from conflicting identities, or from the same twice.
         call().header("Authorization", &bearer).header("Authorization", &bearer),

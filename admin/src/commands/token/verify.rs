@@ -20,7 +20,7 @@ use std::io::{self, Read};
 const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 /// What the claims of a token are called here.
-const CLAIMS: [(&str, &str); 11] = [
+const CLAIMS: [(&str, &str); 10] = [
     ("store", "store_hash"),
     ("email", "email"),
     ("id", "jti"),
@@ -31,7 +31,6 @@ const CLAIMS: [(&str, &str); 11] = [
     ("issuedAt", "iat"),
     ("notBeforeAt", "nbf"),
     ("expiresAt", "exp"),
-    ("scope", "scope"),
 ];
 
 /// What is known of a token, and what is wrong with it.
@@ -131,6 +130,7 @@ async fn verify_server_token(tool: &Tool, token: &str, mut described: Value) -> 
         Err(denial) => return Ok(Verdict::new(described, problem(denial)?)),
     };
     described["lastUsedAt"] = json!(null);
+    described["scopes"] = json!(token.identity.scopes.names());
     match auth.record_of(&token.store_hash, &token.identity).await {
         Ok(record) => {
             described["lastUsedAt"] = json!(record.last_used_at);

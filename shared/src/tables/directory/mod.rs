@@ -7,7 +7,7 @@ mod records;
 
 pub use records::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Store};
 
-use records::MODIFY;
+use records::Allowed;
 
 use crate::{
     fault::Fault,
@@ -100,13 +100,16 @@ impl Directory {
             .table_name(&self.table)
             .set_key(Some(key(store_hash, api_account_key(sha256))))
             .expression_attribute_names("#scope", "scope")
-            .expression_attribute_values(":modify", string(MODIFY))
+            .expression_attribute_values(":modify", attribute(&Allowed::Modify)?)
             .return_values_on_condition_check_failure(OnFailure::AllOld);
         let mut conditions = vec!["#scope = :modify".to_owned()];
         for (n, scope) in needed.allowed_by().iter().enumerate() {
-            // No name of a scope is part of another's.
             conditions.push(format!("contains(#scope, :scope{n})"));
             check = check.expression_attribute_values(format!(":scope{n}"), string(scope.name()));
+        }
+        if needed == Scope::TokensRead {
+            conditions.push("#scope = :read".into());
+            check = check.expression_attribute_values(":read", attribute(&Allowed::Read)?);
         }
         check.condition_expression(conditions.join(" OR ")).build().part()
     }

@@ -1,6 +1,6 @@
 //! What is known of stores, backend users, customers and API accounts.
 
-use crate::scopes::Scopes;
+use crate::scopes::{Scope, Scopes};
 use serde::{Deserialize, Serialize};
 
 /// A store.
@@ -102,16 +102,26 @@ pub struct CustomerLogin {
     pub password_hash: String,
 }
 
-/// The scope of an API account that may do everything, as the platform names it.
-pub(super) const MODIFY: &str = "modify";
+/// What the record of an API account says of what it may do. It always says something: one that said nothing could do everything
+/// by mistake.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Allowed {
+    /// As the platform calls it: everything.
+    Modify,
+    /// As the platform calls it: to list.
+    Read,
+    /// What the scopes of these names allow.
+    #[serde(untagged)]
+    Scopes(Vec<String>),
+}
 
 /// A store-level API account. Its access token is kept as its SHA-256, in the key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiAccount {
     /// The name that its maker gave it.
     pub name: String,
-    /// What it may do: [`MODIFY`], or the names of scopes.
-    scope: String,
+    scope: Allowed,
     /// When it was made, in Unix seconds.
     pub created_at: u64,
 }
@@ -119,12 +129,17 @@ pub struct ApiAccount {
 impl ApiAccount {
     #[must_use]
     pub fn new(name: String, scopes: &Scopes, created_at: u64) -> Self {
-        Self { name, scope: scopes.joined().unwrap_or(MODIFY).into(), created_at }
+        let names = scopes.names().map(|names| names.into_iter().map(Into::into).collect());
+        Self { name, scope: names.map_or(Allowed::Modify, Allowed::Scopes), created_at }
     }
 
-    /// What it may do. It says so itself: one that does not could do everything by mistake.
+    /// What it may do.
     #[must_use]
     pub fn scopes(&self) -> Scopes {
-        if self.scope == MODIFY { Scopes::ALL } else { Scopes::of_names(&self.scope) }
+        match &self.scope {
+            Allowed::Modify => Scopes::ALL,
+            Allowed::Read => Scopes::only(&[Scope::TokensRead]),
+            Allowed::Scopes(names) => Scopes::of_names(&names.join(" ")),
+        }
     }
 }
