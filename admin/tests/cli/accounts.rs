@@ -255,8 +255,8 @@ async fn an_access_token_is_shown_once_and_kept_as_its_hash() {
     }
     let listed = stack.json(&in_store(&["api-account", "list"]));
     assert_eq!(
-        (&listed[0]["id"], &listed[0]["name"], &listed[0]["scope"]),
-        (&json!(id), &json!("erp"), &json!("read"))
+        (&listed[0]["id"], &listed[0]["name"], &listed[0]["scopes"]),
+        (&json!(id), &json!("erp"), &json!(["tokens:read"]))
     );
     assert!(listed[0]["lastUsedAt"].is_u64() && !listed.to_string().contains(token), "{listed}");
     let verified = stack.json(&["token", "verify", token]);

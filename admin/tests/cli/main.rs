@@ -12,6 +12,7 @@ mod keys;
 mod logins;
 mod many_customers;
 mod restore;
+mod scopes;
 mod stores;
 mod support;
 mod target;
