@@ -88,3 +88,10 @@ pub fn no_customer(store: &str, email: &str) -> Failure {
         format!("The store {store} has no customer {email}. `b2b-auth customer list --store {store}` shows them all."),
     )
 }
+
+pub fn no_token(store: &str, id: u64) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        format!("The store {store} has no token {id}. `b2b-auth token list --store {store}` shows them all."),
+    )
+}

@@ -1,19 +1,18 @@
 //! `b2b-auth token`.
 
 mod filter;
+mod list;
 mod revoke;
 mod verify;
 
 use crate::{
     audit::Change,
     failure::{Failure, Kind},
-    output::Rows,
-    tool::Tool,
+    tool::{Tool, no_token},
     values::{StoreArgument, StoresArgument, email, name, scope, time},
 };
-use accounts::StoredToken;
 use clap::Subcommand;
-use filter::{Filter, matching};
+use filter::Filter;
 use revoke::RevokeArguments;
 use serde_json::{Value, json};
 use shared::{
@@ -88,7 +87,7 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
             let scopes = scopes.map_or(Scopes::ALL, |scopes| Scopes::only(&scopes));
             create(tool, &store.hash, &email, name, expires_at, scopes).await
         }
-        Command::List { stores, filter } => list(tool, stores.one(), &filter).await,
+        Command::List { stores, filter } => list::run(tool, stores.one(), &filter).await,
         Command::Show { store, id } => {
             tool.store(&store.hash).await?;
             let token = tool.stack.services.tokens.record(&store.hash, id).await?;
@@ -178,42 +177,6 @@ async fn create(
     .await
 }
 
-async fn list(tool: &Tool, store: Option<&str>, filter: &Filter) -> Result<(), Failure> {
-    let mut rows = rows(tool, store);
-    let mut tokens = matching(tool, store, filter).await?;
-    while let Some(token) = tokens.next().await? {
-        rows.push(row(&token, store))?;
-    }
-    rows.end()
-}
-
-/// Of one store the first is left out.
-const COLUMNS: &[&str] =
-    &["store", "id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt", "scopes"];
-
-/// For tokens of one store, or of all.
-fn rows(tool: &Tool, store: Option<&str>) -> Rows {
-    tool.output.rows(if store.is_some() { &COLUMNS[1..] } else { COLUMNS })
-}
-
-fn row(StoredToken { store_hash, record }: &StoredToken, store: Option<&str>) -> Vec<Value> {
-    let mut row = vec![
-        json!(record.id),
-        json!(record.name),
-        json!(record.email),
-        json!(record.event_channel),
-        json!(record.kid),
-        json!(record.iat),
-        json!(record.exp),
-        json!(record.last_used_at),
-        json!(record.scopes.names()),
-    ];
-    if store.is_none() {
-        row.insert(0, json!(store_hash));
-    }
-    row
-}
-
 fn described(token: &TokenRecord) -> Value {
     json!({
         "id": token.id,
@@ -227,11 +190,4 @@ fn described(token: &TokenRecord) -> Value {
         "lastUsedAt": token.last_used_at,
         "scopes": token.scopes.names(),
     })
-}
-
-fn no_token(store: &str, id: u64) -> Failure {
-    Failure::new(
-        Kind::NotFound,
-        format!("The store {store} has no token {id}. `b2b-auth token list --store {store}` shows them all."),
-    )
 }

@@ -1,11 +1,14 @@
 //! `b2b-auth token revoke`.
 
-use super::{filter::Filter, matching, no_token, row, rows};
+use super::{
+    filter::{Filter, matching},
+    list::{row, rows},
+};
 use crate::{
     audit::{Change, Steps},
     failure::{Failure, Kind},
     output::{count, named, ranges, say},
-    tool::Tool,
+    tool::{Tool, no_token},
     values::StoresArgument,
 };
 use accounts::StoredToken;
