@@ -17,7 +17,7 @@ mod waiting;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
-use failure::Failure;
+use failure::{Failure, Kind};
 use output::Output;
 use stack::Stack;
 use std::process::ExitCode;
@@ -27,7 +27,15 @@ use tool::Tool;
 async fn main() -> ExitCode {
     let outcome = match Arguments::try_parse() {
         Ok(arguments) => run(arguments).await,
-        Err(mistake) if mistake.use_stderr() => mistake.exit(),
+        Err(mistake) if mistake.use_stderr() => {
+            let says = mistake.render().to_string();
+            if output::with_lines(&says) == says {
+                // In colour.
+                mistake.exit();
+            }
+            output::say(says.trim_end());
+            return Kind::Invalid.exit_code();
+        }
         Err(help) => help.print().map_err(|error| output::cannot_print(&error)),
     };
     match outcome {

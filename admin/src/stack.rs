@@ -4,7 +4,7 @@ use crate::{
     connection,
     date::AwsClock,
     failure::{Failure, Kind},
-    output::say,
+    output::{escaped, say},
     values,
     waiting::{Waiting, patiently},
 };
@@ -328,7 +328,7 @@ async fn describe(config: &SdkConfig, name: &str, region: &str) -> Result<(Descr
         }
         Err(error) if error.code() == Some("ValidationError") => {
             let problem = error.message().unwrap_or("AWS does not say why");
-            return Err(Failure::new(Kind::Invalid, format!("{name} is no name of a stack: {problem}")));
+            return Err(Failure::new(Kind::Invalid, format!("{name} is no name of a stack: {}", escaped(problem))));
         }
         Err(error) => return Err(Fault::of_aws("DescribeStacks", error).into()),
     };
