@@ -25,7 +25,10 @@ Exit codes:
   7  AWS is throttled or cannot be reached; run the same command again
   8  it was looked at, and is not good: a token, rows of an import, a deployment
   9  standard output or an audit line could not be written
-  10 it was interrupted between two writes; run the same command again
+  10 it was interrupted, between two writes or while it asked for a password; run the same command again
+
+--output json prints an array of objects for a list (also the bad rows of an import, what a restore brought back, and what doctor
+finds), and one object for what is shown or created, and for token verify. Commands that only change something print nothing on standard output.
 
 After 2 to 6 nothing was changed. Every change writes two lines of JSON, which begin with {\"audit\", to standard error: one
 before it, without which it is not made, and one with its result.

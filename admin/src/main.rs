@@ -10,6 +10,7 @@ mod failure;
 mod interrupts;
 mod output;
 mod password;
+mod secret_input;
 mod stack;
 mod tool;
 mod values;

@@ -12,5 +12,7 @@ mod restore;
 mod stores;
 mod support;
 mod target;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tokens;
 mod unwritable;
