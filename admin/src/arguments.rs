@@ -7,6 +7,7 @@ use crate::{
 };
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,5 +82,11 @@ pub enum Command {
     Completions {
         /// The shell.
         shell: Shell,
+    },
+    /// Writes manual pages: one for this tool, and one for each command, such as b2b-auth-token-revoke.
+    #[command(after_help = "Example:\n  mkdir -p ~/.local/share/man/man1\n  b2b-auth man ~/.local/share/man/man1")]
+    Man {
+        /// The folder that they are written into.
+        folder: PathBuf,
     },
 }

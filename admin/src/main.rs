@@ -57,6 +57,11 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         clap_complete::generate(shell, &mut Arguments::command(), "b2b-auth", &mut completions);
         return output::print_bytes(&completions);
     }
+    if let Command::Man { folder } = &arguments.command {
+        return clap_mangen::generate_to(Arguments::command(), folder).map_err(|error| {
+            Failure::new(Kind::Invalid, format!("Manual pages cannot be written into {}: {error}.", folder.display()))
+        });
+    }
     let output = Output::new(arguments.output);
     let tool = match (&arguments.command, Stack::open(&arguments.target).await) {
         // What keeps it from being opened is what the doctor is asked for.
@@ -76,6 +81,6 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Key(command) => commands::key::run(&tool, command).await,
         Command::Restore(arguments) => commands::restore::run(&tool, arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(&tool, arguments).await,
-        Command::Completions { .. } => Ok(()),
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }

@@ -50,6 +50,25 @@ pub fn run(command: Command, stdin: &str) -> Ended {
     Running::start(command, stdin).wait()
 }
 
+/// All commands, such as `store add`, as the help lists them.
+pub fn commands() -> Vec<String> {
+    let listed = |command: &[&str]| -> Vec<String> {
+        let mut help = program();
+        help.args(command).arg("--help");
+        let help = run(help, "").stdout;
+        let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        // What is wrapped stands further in.
+        let lines = list.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+        let names = lines.map(|line| line.split(' ').next().unwrap().to_owned());
+        names.filter(|name| name != "help").collect()
+    };
+    let of_noun = |noun: String| match listed(&[&noun]) {
+        verbs if verbs.is_empty() => vec![noun],
+        verbs => verbs.iter().map(|verb| format!("{noun} {verb}")).collect(),
+    };
+    listed(&[]).into_iter().flat_map(of_noun).collect()
+}
+
 /// The AWS at `target`, which also knows a deployed stack there, and whose clock is ahead.
 pub async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
     let target = target.to_owned();
