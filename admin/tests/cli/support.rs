@@ -71,6 +71,11 @@ pub fn commands() -> Vec<String> {
 
 /// The AWS at `target`, which also knows a deployed stack there, and whose clock is ahead.
 pub async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
+    aws_with_stack(target, seconds, Some(env!("CARGO_PKG_VERSION"))).await
+}
+
+/// The same, with a stack of this version.
+pub async fn aws_with_stack(target: &str, seconds: u64, version: Option<&'static str>) -> Server {
     let target = target.to_owned();
     let answer = move |headers: HeaderMap, body: Bytes| async move {
         if headers.contains_key("x-amz-target") {
@@ -79,7 +84,8 @@ pub async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
         }
         let now = i64::try_from(Clock::system().now() + seconds).unwrap();
         let date = OffsetDateTime::from_unix_timestamp(now).unwrap().format(&Rfc2822).unwrap();
-        ([("Date", date.replace("+0000", "GMT")), ("Content-Type", "text/xml".into())], local_stack()).into_response()
+        ([("Date", date.replace("+0000", "GMT")), ("Content-Type", "text/xml".into())], local_stack(version))
+            .into_response()
     };
     Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap()
 }
@@ -95,7 +101,7 @@ pub async fn aws_that_answers(status: u16, content_type: &'static str, body: Str
 }
 
 /// What AWS would say of the local stack if it had been deployed.
-fn local_stack() -> String {
+fn local_stack(version: Option<&str>) -> String {
     let outputs = [
         ("TokensTableName", "tokens"),
         ("DirectoryTableName", "directory"),
@@ -104,9 +110,10 @@ fn local_stack() -> String {
         ("AppSecretArn", "app"),
         ("ApiUrl", "http://127.0.0.1:1"),
     ];
+    let outputs = outputs.into_iter().chain(version.map(|version| ("Version", version)));
     let outputs = outputs
         .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
-    let outputs = outputs.concat();
+    let outputs = outputs.collect::<Vec<_>>().concat();
     format!(
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>b2b-auth</StackName>\
          <StackId>arn:aws:cloudformation:eu-central-1:123456789012:stack/b2b-auth/1</StackId><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\
