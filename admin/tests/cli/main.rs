@@ -9,6 +9,7 @@ mod import;
 mod interrupted;
 mod keys;
 mod restore;
+mod shapes;
 mod stores;
 mod support;
 mod target;
