@@ -7,6 +7,7 @@ use crate::{
 };
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +26,10 @@ Exit codes:
   7  AWS is throttled or cannot be reached; run the same command again
   8  it was looked at, and is not good: a token, rows of an import, a deployment
   9  standard output or an audit line could not be written
-  10 it was interrupted between two writes; run the same command again
+  10 it was interrupted, between two writes or while it asked for a password; run the same command again
+
+--output json prints an array of objects for a list (also the bad rows of an import, what a restore brought back, and what doctor
+finds), and one object for what is shown or created, and for token verify. Commands that only change something print nothing on standard output.
 
 After 2 to 6 nothing was changed. Every change writes two lines of JSON, which begin with {\"audit\", to standard error: one
 before it, without which it is not made, and one with its result.
@@ -78,5 +82,11 @@ pub enum Command {
     Completions {
         /// The shell.
         shell: Shell,
+    },
+    /// Writes manual pages: one for this tool, and one for each command, such as b2b-auth-token-revoke.
+    #[command(after_help = "Example:\n  mkdir -p ~/.local/share/man/man1\n  b2b-auth man ~/.local/share/man/man1")]
+    Man {
+        /// The folder that they are written into.
+        folder: PathBuf,
     },
 }

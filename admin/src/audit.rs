@@ -4,7 +4,7 @@
 use crate::{
     failure::{Failure, Kind},
     interrupts::Interrupts,
-    output::{count, progress, try_to_say, utc},
+    output::{as_json, count, progress, try_to_say, utc},
     tool::Tool,
 };
 use indicatif::ProgressBar;
@@ -199,7 +199,7 @@ impl Tool {
         ] {
             line.insert(name.into(), value);
         }
-        try_to_say(&Value::Object(line).to_string()).map_err(|error| {
+        try_to_say(&as_json(&Value::Object(line).to_string())).map_err(|error| {
             // Nobody may be able to read it.
             Failure::new(Kind::Unwritable, format!("The line of the change cannot be written: {error}"))
         })

@@ -27,7 +27,7 @@ pub enum Kind {
     NotGood = 8,
     /// Standard output, or an audit line, cannot be written. Without its first line nothing is changed.
     Unwritable = 9,
-    /// A signal ended it between two writes, or if there were two signals, at once.
+    /// A signal ended it between two writes or while it asked for a secret, or if there were two signals, at once.
     Interrupted = 10,
 }
 

@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM, while something is changed. At all other times they end the tool at once.
+//! Ctrl-C and SIGTERM, while something is changed or a secret is asked for. At all other times they end the tool at once.
 
 use crate::{
     failure::{Failure, Kind},
     output::say,
 };
-use std::{future, io};
+use std::{cell::Cell, future, io};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{OnceCell, watch},
@@ -13,9 +13,10 @@ use tokio::{
 /// How many signals there were. They are the process's, and so is this.
 static HEARD: OnceCell<watch::Sender<u32>> = OnceCell::const_new();
 
-/// What a change hears of signals.
+/// What a change, or a question, hears of signals.
 pub struct Interrupts {
     heard: watch::Receiver<u32>,
+    is_told: Cell<bool>,
 }
 
 impl Interrupts {
@@ -24,17 +25,28 @@ impl Interrupts {
         let heard = HEARD.get_or_try_init(async || start_to_listen()).await;
         let heard =
             heard.map_err(|error| Failure::new(Kind::Fault, format!("Signals cannot be listened to: {error}")))?;
-        Ok(Self { heard: heard.subscribe() })
+        Ok(Self { heard: heard.subscribe(), is_told: Cell::new(false) })
     }
 
-    /// Whether the change was asked to stop.
+    /// Whether a change was asked to stop. The person is told that it will.
     pub fn were_heard(&self) -> bool {
-        *self.heard.borrow() > 0
+        let were_heard = *self.heard.borrow() > 0;
+        if were_heard && !self.is_told.replace(true) {
+            say("Stopping after what is under way. Once more stops at once.");
+        }
+        were_heard
     }
 
-    /// Ends when it was asked twice.
+    /// Ends when a change was asked twice.
     pub async fn second(&self) {
-        if self.heard.clone().wait_for(|number| *number > 1).await.is_err() {
+        self.were_heard_times(1).await;
+        self.were_heard();
+        self.were_heard_times(2).await;
+    }
+
+    /// Ends when it was asked so often.
+    pub async fn were_heard_times(&self, times: u32) {
+        if self.heard.clone().wait_for(|number| *number >= times).await.is_err() {
             future::pending::<()>().await;
         }
     }
@@ -53,9 +65,6 @@ fn start_to_listen() -> io::Result<watch::Sender<u32>> {
             }
             if signals.receiver_count() == 0 {
                 std::process::exit(Kind::Interrupted as i32);
-            }
-            if *signals.borrow() == 0 {
-                say("Stopping after what is under way. Once more stops at once.");
             }
             signals.send_modify(|number| *number += 1);
         }

@@ -10,6 +10,7 @@ mod failure;
 mod interrupts;
 mod output;
 mod password;
+mod secret_input;
 mod stack;
 mod tool;
 mod values;
@@ -17,7 +18,7 @@ mod waiting;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
-use failure::Failure;
+use failure::{Failure, Kind};
 use output::Output;
 use stack::Stack;
 use std::process::ExitCode;
@@ -27,7 +28,15 @@ use tool::Tool;
 async fn main() -> ExitCode {
     let outcome = match Arguments::try_parse() {
         Ok(arguments) => run(arguments).await,
-        Err(mistake) if mistake.use_stderr() => mistake.exit(),
+        Err(mistake) if mistake.use_stderr() => {
+            let says = mistake.render().to_string();
+            if output::with_lines(&says) == says {
+                // In colour.
+                mistake.exit();
+            }
+            output::say(says.trim_end());
+            return Kind::Invalid.exit_code();
+        }
         Err(help) => help.print().map_err(|error| output::cannot_print(&error)),
     };
     match outcome {
@@ -48,6 +57,11 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         clap_complete::generate(shell, &mut Arguments::command(), "b2b-auth", &mut completions);
         return output::print_bytes(&completions);
     }
+    if let Command::Man { folder } = &arguments.command {
+        return clap_mangen::generate_to(Arguments::command(), folder).map_err(|error| {
+            Failure::new(Kind::Invalid, format!("Manual pages cannot be written into {}: {error}.", folder.display()))
+        });
+    }
     let output = Output::new(arguments.output);
     let tool = match (&arguments.command, Stack::open(&arguments.target).await) {
         // What keeps it from being opened is what the doctor is asked for.
@@ -67,6 +81,6 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Key(command) => commands::key::run(&tool, command).await,
         Command::Restore(arguments) => commands::restore::run(&tool, arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(&tool, arguments).await,
-        Command::Completions { .. } => Ok(()),
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }

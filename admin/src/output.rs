@@ -2,13 +2,24 @@
 
 use crate::failure::{Failure, Kind};
 use clap::ValueEnum;
+use icu_properties::{
+    CodePointMapData, CodePointSetData,
+    props::{DefaultIgnorableCodePoint, GeneralCategory},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Rows that a table looks at to find the widths of its columns; later ones may be out of line.
 const ROWS_MEASURED: usize = 200;
+
+/// Widest column. What is longer stands out of line, so that one row does not make all others wide.
+const WIDEST: usize = 40;
+
+/// The column that no other command needs: at a terminal it is cut where it is wider.
+const CUT: &str = "name";
 
 /// Ranges of ids that are told one by one.
 const RANGES: usize = 100;
@@ -19,9 +30,9 @@ const NAMES: usize = 10;
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people. Times are in UTC.
+    /// For people. Times are in UTC. At a terminal a long `name` in a list is cut.
     Table,
-    /// For scripts: an array of objects. Times are in Unix seconds.
+    /// For scripts: an array of objects, or one object where one thing is shown or created. Times are in Unix seconds.
     Json,
 }
 
@@ -34,6 +45,7 @@ pub struct Output {
 pub struct Rows {
     format: Format,
     columns: &'static [&'static str],
+    is_cut: bool,
     waiting: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
     count: usize,
@@ -49,12 +61,12 @@ pub fn say(line: &str) {
 
 /// The same for a line that must not be lost.
 pub fn try_to_say(line: &str) -> io::Result<()> {
-    io::stderr().write_all(format!("{line}\n").as_bytes())
+    io::stderr().write_all(format!("{}\n", with_lines(line)).as_bytes())
 }
 
 /// Prints a line of what was asked for.
 pub fn print(line: &str) -> Result<(), Failure> {
-    print_bytes(format!("{line}\n").as_bytes())
+    print_bytes(format!("{}\n", with_lines(line)).as_bytes())
 }
 
 /// Prints what was asked for as it is.
@@ -71,7 +83,8 @@ impl Output {
     /// Rows of these columns. A column whose name ends in `At` holds Unix seconds.
     pub fn rows(&self, columns: &'static [&'static str]) -> Rows {
         let to = io::BufWriter::new(io::stdout());
-        Rows { format: self.format, columns, waiting: Vec::new(), widths: None, count: 0, to }
+        let is_cut = io::stdout().is_terminal();
+        Rows { format: self.format, columns, is_cut, waiting: Vec::new(), widths: None, count: 0, to }
     }
 
     /// One object: in a table, a line for each member.
@@ -82,7 +95,7 @@ impl Output {
                 let line = |(name, value): (&String, _)| format!("{name:<width$}  {}", cell(name, value));
                 print(&members.iter().map(line).collect::<Vec<_>>().join("\n"))
             }
-            _ => print(&format!("{object:#}")),
+            _ => print(&as_json(&format!("{object:#}"))),
         }
     }
 }
@@ -95,11 +108,15 @@ impl Rows {
             Format::Json => {
                 let members: Map<_, _> = self.columns.iter().map(ToString::to_string).zip(values).collect();
                 let separator = if self.count == 1 { "[\n  " } else { ",\n  " };
-                write!(self.to, "{separator}{}", Value::Object(members)).map_err(|error| cannot_print(&error))
+                let object = as_json(&Value::Object(members).to_string());
+                write!(self.to, "{separator}{object}").map_err(|error| cannot_print(&error))
             }
             Format::Table => {
-                let cells: Vec<String> =
-                    self.columns.iter().zip(&values).map(|(name, value)| cell(name, value)).collect();
+                let cells = self.columns.iter().zip(&values).map(|(name, value)| match cell(name, value) {
+                    cell if self.is_cut && *name == CUT => cut(cell),
+                    cell => cell,
+                });
+                let cells: Vec<String> = cells.collect();
                 if let Some(widths) = &self.widths {
                     return line(&mut self.to, &cells, widths);
                 }
@@ -125,8 +142,8 @@ impl Rows {
         let head: Vec<String> = self.columns.iter().map(ToString::to_string).collect();
         let waiting = std::mem::take(&mut self.waiting);
         let width = |column: usize| {
-            let cells = waiting.iter().chain([&head]).map(|cells| cells[column].chars().count());
-            cells.max().unwrap_or(0)
+            let cells = waiting.iter().chain([&head]).map(|cells| cells[column].width());
+            cells.max().unwrap_or(0).min(WIDEST)
         };
         let widths: Vec<usize> = (0..head.len()).map(width).collect();
         for cells in [head].iter().chain(&waiting) {
@@ -138,18 +155,61 @@ impl Rows {
 }
 
 fn line(to: &mut impl Write, cells: &[String], widths: &[usize]) -> Result<(), Failure> {
-    let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    let padding = |cell: &String, width: usize| " ".repeat(width.saturating_sub(cell.width()));
+    let padded: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| cell.clone() + &padding(cell, *width)).collect();
     writeln!(to, "{}", padded.join("  ").trim_end()).map_err(|error| cannot_print(&error))
 }
 
-/// A value as people read it. What could move the terminal's cursor or colour is shown as its escape.
+/// Whether a character is not seen as one: it moves the cursor, turns the direction of what is around it, ends a line, or leaves
+/// no trace.
+fn is_unseen(c: char) -> bool {
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    matches!(category, Control | Format | LineSeparator | ParagraphSeparator)
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+}
+
+/// Text of somebody else's in one line, with an escape such as `\u{202e}` for each character that is not seen.
+pub fn escaped(text: &str) -> String {
+    let escape = |c: char| if is_unseen(c) { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(escape).collect()
+}
+
+/// The same for a text whose lines are our own.
+pub fn with_lines(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON of the same value, in which all characters are seen. Only in strings can there be others, but for the ends of its lines.
+pub fn as_json(json: &str) -> String {
+    let unit_escaped = |unit: &u16| format!("\\u{unit:04x}");
+    let escape = |c: char| match c {
+        '\n' => c.into(),
+        c if is_unseen(c) => c.encode_utf16(&mut [0; 2]).iter().map(unit_escaped).collect::<Vec<_>>().concat(),
+        c => String::from(c),
+    };
+    json.chars().map(escape).collect()
+}
+
+/// The beginning of what is wider than a column may be.
+fn cut(cell: String) -> String {
+    if cell.width() <= WIDEST {
+        return cell;
+    }
+    let mut width = 1;
+    let fits = |c: &char| {
+        width += c.width().unwrap_or(0);
+        width <= WIDEST
+    };
+    cell.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// A value as people read it.
 fn cell(name: &str, value: &Value) -> String {
     match value {
         Value::Null if name == "scopes" => "all".into(),
         Value::Null => "-".into(),
-        Value::String(text) => {
-            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
-        }
+        Value::String(text) => escaped(text),
         Value::Array(values) if values.is_empty() => "-".into(),
         Value::Array(values) => values.iter().map(|value| cell(name, value)).collect::<Vec<_>>().join(","),
         // A store from before stores had a time.

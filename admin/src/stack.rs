@@ -4,7 +4,7 @@ use crate::{
     connection,
     date::AwsClock,
     failure::{Failure, Kind},
-    output::say,
+    output::{escaped, say},
     values,
     waiting::{Waiting, patiently},
 };
@@ -135,6 +135,8 @@ pub struct Stack {
     pub secrets: aws_sdk_secretsmanager::Client,
     /// What the paths of the endpoints follow.
     pub api_url: String,
+    /// What was deployed; none for the local stack, and for templates that did not name theirs yet.
+    pub version: Option<String>,
     /// None for the local stack.
     identity: Option<aws_sdk_sts::Client>,
     actor: OnceCell<String>,
@@ -190,9 +192,12 @@ impl Stack {
             })?;
         }
         let (description, clock) = describe(&config, name, &region).await?;
-        let output = |key: &str| {
+        let output_if_any = |key: &str| {
             let found = description.outputs().iter().find(|output| output.output_key() == Some(key));
-            found.and_then(|output| output.output_value()).map(ToOwned::to_owned).ok_or_else(|| {
+            found.and_then(|output| output.output_value()).map(ToOwned::to_owned)
+        };
+        let output = |key: &str| {
+            output_if_any(key).ok_or_else(|| {
                 Failure::new(
                     Kind::NoAccess,
                     format!("The stack {name} in {region} has no output {key}, so it is not one of b2b-auth, or its deployment did not finish."),
@@ -226,7 +231,8 @@ impl Stack {
         let place = format!("{name} in {region}, account {account}{elsewhere}");
         let stack = Self::new(name, place, &config, configuration, clock, &api_url);
         let identity = aws_sdk_sts::config::Builder::from(&config).interceptor(Waiting::default()).build();
-        Ok(Self { identity: Some(aws_sdk_sts::Client::from_conf(identity)), ..stack })
+        let identity = Some(aws_sdk_sts::Client::from_conf(identity));
+        Ok(Self { identity, version: output_if_any("Version"), ..stack })
     }
 
     fn new(
@@ -249,6 +255,7 @@ impl Stack {
             dynamodb,
             secrets,
             api_url: api_url.trim_end_matches('/').into(),
+            version: None,
             identity: None,
             actor: OnceCell::new(),
         }
@@ -342,7 +349,7 @@ async fn describe(config: &SdkConfig, name: &str, region: &str) -> Result<(Descr
         }
         Err(error) if error.code() == Some("ValidationError") => {
             let problem = error.message().unwrap_or("AWS does not say why");
-            return Err(Failure::new(Kind::Invalid, format!("{name} is no name of a stack: {problem}")));
+            return Err(Failure::new(Kind::Invalid, format!("{name} is no name of a stack: {}", escaped(problem))));
         }
         Err(error) => return Err(Fault::of_aws("DescribeStacks", error).into()),
     };

@@ -627,3 +627,8 @@ async fn each_role_allows_just_what_its_function_does() {
         }
     }
 }
+
+#[test]
+fn the_template_names_the_version_of_the_workspace() {
+    assert_eq!(text(&template()["Outputs"]["Version"]["Value"]), env!("CARGO_PKG_VERSION"));
+}

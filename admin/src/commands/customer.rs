@@ -3,6 +3,7 @@
 mod activity;
 mod channels;
 mod export;
+mod formulas;
 mod import;
 mod input;
 mod listed;
@@ -69,7 +70,7 @@ pub enum Command {
     #[command(after_help = "\
 The first row names the columns, in any order:
   customer_id    the platform's id
-  email
+  email          a ' before = + - or @ is the mark of `export`, and is taken away
   channels       ids, separated by ;      without it, or empty: all of the store
   active         true or false            without it, or empty: true
   password       in clear                 in each row either this
@@ -83,7 +84,11 @@ Examples:
   gpg --decrypt customers.csv.gpg | b2b-auth --local customer import /dev/stdin --store mystore")]
     Import(ImportArguments),
     /// Prints a store's customers as CSV, in the order of their ids; no passwords.
-    #[command(after_help = "Example:\n  b2b-auth --local customer export --store mystore > customers.csv")]
+    #[command(after_help = "\
+An e-mail that a spreadsheet would take for a formula, because it begins with =, + or -, has a ' before it. `customer import`
+takes that away again.
+
+Example:\n  b2b-auth --local customer export --store mystore > customers.csv")]
     Export {
         #[command(flatten)]
         store: StoreArgument,

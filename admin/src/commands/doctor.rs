@@ -7,6 +7,7 @@ pub mod round;
 mod safety;
 mod secrets;
 pub mod tables;
+mod version;
 
 use crate::{
     failure::{Failure, Kind},
@@ -41,6 +42,7 @@ pub fn cannot_open(output: &Output, failure: Failure) -> Result<(), Failure> {
 
 pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure> {
     let mut findings = vec![Finding::good("stack", tool.stack.name.clone())];
+    findings.extend(version::check(tool));
     let configuration = tool.stack.configuration();
     let (directory, tokens, attempts, (keyring, keys), app, api) = tokio::join!(
         tables::table(tool, "directory", &configuration.directory_table, &["pk", "sk"]),

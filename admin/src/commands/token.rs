@@ -73,10 +73,11 @@ pub enum Command {
     Revoke(RevokeArguments),
     /// Says what a token is, whose, and whether it is good now, and if not, why. Exit code 8 if it is not.
     #[command(after_help = "Examples:
+  b2b-auth --local token verify               # asks for it, and does not show it
   pbpaste | b2b-auth --local token verify
   b2b-auth --local token verify eyJ...        # which the shell's history keeps, and other users can see")]
     Verify {
-        /// A JWT or an access token; without it, the first line of standard input.
+        /// A JWT or an access token; without it, the first line of standard input, or what is entered at the terminal.
         token: Option<String>,
     },
 }

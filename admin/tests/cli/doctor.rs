@@ -1,6 +1,8 @@
 //! `b2b-auth doctor`.
 
-use crate::support::{Ended, OperatedStack, aws_with_clock_ahead, command_at, in_store, run, run_deployed};
+use crate::support::{
+    Ended, OperatedStack, aws_with_clock_ahead, aws_with_stack, command_at, in_store, run, run_deployed,
+};
 use axum::{Router, http::StatusCode};
 use local::{demo, server, server::Server};
 use serde_json::{Value, json};
@@ -372,4 +374,22 @@ async fn clocks_that_disagree_are_told_to_be_set() {
         );
         assert!(!ended.stdout.contains("Deploy again"), "{ended:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_version_than_the_tools_is_doubtful() {
+    let stack = OperatedStack::start().await;
+    for (version, result, says, mend) in [
+        (Some(env!("CARGO_PKG_VERSION")), "good", "as this tool is", ""),
+        (Some("0.0.9"), "doubtful", "The stack is 0.0.9, and this tool 0.", "Deploy 0."),
+        (Some("10.0.0"), "doubtful", "The stack is 10.0.0, and this tool 0.", "Build this tool anew"),
+        (Some("unknown"), "doubtful", "The stack is unknown, and this tool 0.", "Deploy 0."),
+        (None, "doubtful", "has no output Version", "Deploy again"),
+    ] {
+        let aws = aws_with_stack(stack.aws_url(), 0, version).await;
+        let ended = run_deployed(&aws.url, &["--output", "json", "doctor", "--read-only"]);
+        let [[found, finding, advice]] = &said(&ended, "version")[..] else { panic!("{ended:?}") };
+        assert!(found == result && finding.contains(says) && advice.starts_with(mend), "{version:?}: {ended:?}");
+    }
+    assert!(said(&doctor(&stack), "version").is_empty());
 }

@@ -1,8 +1,11 @@
 //! What stands between an operator and the stack, and other things that concern every command.
 
-use crate::support::{Ended, OperatedStack, aws_that_answers, aws_with_clock_ahead, program, run, run_deployed};
+use crate::support::{
+    Ended, OperatedStack, aws_that_answers, aws_with_clock_ahead, commands, program, run, run_deployed,
+};
 use local::demo;
 use shared::clock::Clock;
+use std::path::Path;
 
 fn deployed(endpoint: &str) -> Ended {
     run_deployed(endpoint, &["store", "list"])
@@ -143,4 +146,22 @@ fn help_has_examples_and_completions_know_all_commands() {
         ended.succeeds();
         assert!(ended.stdout.contains("set-password") && ended.stdout.contains("api-account"), "{shell}");
     }
+}
+
+#[test]
+fn every_command_has_a_manual_page_with_what_its_help_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let man = |folder: &Path| {
+        let mut command = program();
+        command.arg("man").arg(folder);
+        run(command, "")
+    };
+    man(folder.path()).succeeds();
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(format!("{name}.1"))).unwrap();
+    for command in commands() {
+        assert!(page(&format!("b2b-auth-{}", command.replace(' ', "-"))).contains("OPTIONS"), "{command}");
+    }
+    assert!(page("b2b-auth").contains("Exit codes:") && page("b2b-auth").contains("b2b\\-auth\\-store(1)"));
+    assert!(page("b2b-auth-token-revoke").contains("\\-\\-issued\\-before"));
+    man(&folder.path().join("none")).fails(2, "none: No such file or directory");
 }

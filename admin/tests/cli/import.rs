@@ -1,6 +1,6 @@
 //! `customer import` and `customer export`.
 
-use crate::support::{Ended, OperatedStack, Running};
+use crate::support::{Ended, OperatedStack, Running, run};
 use accounts::passwords;
 use local::demo;
 use serde_json::json;
@@ -548,4 +548,26 @@ async fn an_export_goes_on_over_all_pages() {
     let ids: Vec<u64> =
         export.stdout.lines().skip(2).map(|row| row.split(',').next().unwrap().parse().unwrap()).collect();
     assert_eq!(ids, (1001..=5000).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_cell_of_an_export_is_a_formula_and_all_come_back() {
+    let stack = OperatedStack::start().await;
+    let emails = ["=1+1@example.com", "+1@example.com", "-1@example.com", "'=1@example.com", "'plain@example.com"];
+    for (id, email) in (7..).zip(emails) {
+        let add = ["customer", "add", "--store", demo::STORE, "--id", &format!("{id}"), "--", email];
+        run(stack.command(&[&["customer", "add", "--password-stdin"], &add[2..]].concat()), PASSWORD)
+            .changes("customer add");
+    }
+    let exported = stack.b2b_auth(&["customer", "export", "--store", demo::STORE]);
+    exported.succeeds();
+    for email in ["'=1+1@example.com", "'+1@example.com", "'-1@example.com", "''=1@example.com", "'plain@example.com"] {
+        assert!(exported.stdout.contains(&format!(",{email},")), "{email}: {}", exported.stdout);
+    }
+    let with_passwords = exported.stdout.lines().enumerate().map(|(line, text)| match line {
+        0 => format!("{text},password"),
+        _ => format!("{text},{PASSWORD}"),
+    });
+    let with_passwords = with_passwords.collect::<Vec<_>>().join("\n");
+    assert_eq!(counts(&Csv::new(with_passwords).import(&stack).await.with(0)), [6, 0, 6, 0]);
 }

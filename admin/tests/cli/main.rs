@@ -13,8 +13,11 @@ mod logins;
 mod many_customers;
 mod restore;
 mod scopes;
+mod shapes;
 mod stores;
 mod support;
 mod target;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tokens;
 mod unwritable;

@@ -50,8 +50,32 @@ pub fn run(command: Command, stdin: &str) -> Ended {
     Running::start(command, stdin).wait()
 }
 
+/// All commands, such as `store add`, as the help lists them.
+pub fn commands() -> Vec<String> {
+    let listed = |command: &[&str]| -> Vec<String> {
+        let mut help = program();
+        help.args(command).arg("--help");
+        let help = run(help, "").stdout;
+        let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        // What is wrapped stands further in.
+        let lines = list.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+        let names = lines.map(|line| line.split(' ').next().unwrap().to_owned());
+        names.filter(|name| name != "help").collect()
+    };
+    let of_noun = |noun: String| match listed(&[&noun]) {
+        verbs if verbs.is_empty() => vec![noun],
+        verbs => verbs.iter().map(|verb| format!("{noun} {verb}")).collect(),
+    };
+    listed(&[]).into_iter().flat_map(of_noun).collect()
+}
+
 /// The AWS at `target`, which also knows a deployed stack there, and whose clock is ahead.
 pub async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
+    aws_with_stack(target, seconds, Some(env!("CARGO_PKG_VERSION"))).await
+}
+
+/// The same, with a stack of this version.
+pub async fn aws_with_stack(target: &str, seconds: u64, version: Option<&'static str>) -> Server {
     let target = target.to_owned();
     let answer = move |headers: HeaderMap, body: Bytes| async move {
         if headers.contains_key("x-amz-target") {
@@ -60,7 +84,8 @@ pub async fn aws_with_clock_ahead(target: &str, seconds: u64) -> Server {
         }
         let now = i64::try_from(Clock::system().now() + seconds).unwrap();
         let date = OffsetDateTime::from_unix_timestamp(now).unwrap().format(&Rfc2822).unwrap();
-        ([("Date", date.replace("+0000", "GMT")), ("Content-Type", "text/xml".into())], local_stack()).into_response()
+        ([("Date", date.replace("+0000", "GMT")), ("Content-Type", "text/xml".into())], local_stack(version))
+            .into_response()
     };
     Server::start(server::bind(0, "").await.unwrap(), Router::new().fallback(answer)).unwrap()
 }
@@ -76,7 +101,7 @@ pub async fn aws_that_answers(status: u16, content_type: &'static str, body: Str
 }
 
 /// What AWS would say of the local stack if it had been deployed.
-fn local_stack() -> String {
+fn local_stack(version: Option<&str>) -> String {
     let outputs = [
         ("TokensTableName", "tokens"),
         ("DirectoryTableName", "directory"),
@@ -85,9 +110,10 @@ fn local_stack() -> String {
         ("AppSecretArn", "app"),
         ("ApiUrl", "http://127.0.0.1:1"),
     ];
+    let outputs = outputs.into_iter().chain(version.map(|version| ("Version", version)));
     let outputs = outputs
         .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
-    let outputs = outputs.concat();
+    let outputs = outputs.collect::<Vec<_>>().concat();
     format!(
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>b2b-auth</StackName>\
          <StackId>arn:aws:cloudformation:eu-central-1:123456789012:stack/b2b-auth/1</StackId><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\

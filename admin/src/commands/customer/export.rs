@@ -1,7 +1,8 @@
 //! `b2b-auth customer export`.
 
+use super::formulas::marked;
 use crate::{failure::Failure, output, tool::Tool};
-use std::io;
+use std::io::{self, IsTerminal};
 
 pub async fn run(tool: &Tool, store: &str) -> Result<(), Failure> {
     tool.store(store).await?;
@@ -12,7 +13,10 @@ pub async fn run(tool: &Tool, store: &str) -> Result<(), Failure> {
         if !customer.is_removed() {
             let channels: Vec<String> = customer.channels.iter().map(ToString::to_string).collect();
             let (id, active) = (customer.customer_id.to_string(), customer.active.to_string());
-            file.write_record([&id, &customer.email, &channels.join(";"), &active]).map_err(cannot_print)?;
+            let email = marked(&customer.email);
+            // A file must have it as it is; at a terminal it is only looked at.
+            let email = if io::stdout().is_terminal() { output::escaped(&email) } else { email };
+            file.write_record([&id, &email, &channels.join(";"), &active]).map_err(cannot_print)?;
         }
     }
     file.flush().map_err(|error| output::cannot_print(&error))

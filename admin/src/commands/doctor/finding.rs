@@ -2,7 +2,7 @@
 
 use crate::{
     failure::{Failure, Kind},
-    output::{Format, Output, print},
+    output::{Format, Output, escaped, print},
 };
 use serde_json::json;
 
@@ -74,9 +74,10 @@ pub fn report(output: &Output, findings: &[Finding]) -> Result<(), Failure> {
             rows.push(vec![json!(check), json!(result), json!(says), json!(mend)])?;
             continue;
         }
-        print(&format!("{result:<8}  {check:<width$}  {says}"))?;
+        // Some of it is what others have answered.
+        print(&format!("{result:<8}  {check:<width$}  {}", escaped(says)))?;
         if !mend.is_empty() {
-            print(&format!("{:<8}  {:<width$}  -> {mend}", "", ""))?;
+            print(&format!("{:<8}  {:<width$}  -> {}", "", "", escaped(mend)))?;
         }
     }
     if output.format == Format::Json {

@@ -3,6 +3,7 @@
 use crate::{
     commands::api_account::ID_DIGITS,
     failure::{Failure, Kind},
+    secret_input::{ask, first_line, is_at_terminal},
     tool::Tool,
 };
 use serde_json::{Value, json};
@@ -14,10 +15,6 @@ use shared::{
     },
     tables::reads::in_batches,
 };
-use std::io::{self, Read};
-
-/// Longest token that is read, in bytes.
-const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 /// What the claims of a token are called here.
 const CLAIMS: [(&str, &str); 10] = [
@@ -46,8 +43,15 @@ impl Verdict {
 }
 
 pub async fn run(tool: &Tool, token: Option<String>) -> Result<(), Failure> {
-    let token = token.map_or_else(read_token, Ok)?;
+    let token = match token {
+        Some(token) => token,
+        None if is_at_terminal() => ask("Token: ").await?,
+        None => first_line()?,
+    };
     let token = token.trim();
+    if token.is_empty() {
+        return Err(Failure::new(Kind::Invalid, "There is no token in the first line of standard input."));
+    }
     let Verdict { mut described, problem } = if token.starts_with(access_token::PREFIX) {
         verify_access_token(tool, token).await?
     } else {
@@ -60,13 +64,6 @@ pub async fn run(tool: &Tool, token: Option<String>) -> Result<(), Failure> {
         None => Ok(()),
         Some(problem) => Err(Failure::new(Kind::NotGood, format!("The token is not good: {problem}."))),
     }
-}
-
-fn read_token() -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = io::stdin().lock().take(MAX_TOKEN_BYTES).read_to_string(&mut text);
-    read.map_err(|error| Failure::new(Kind::Invalid, format!("Standard input cannot be read: {error}")))?;
-    Ok(text)
 }
 
 async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failure> {

@@ -1,7 +1,7 @@
 //! One customer of a file.
 
 use crate::{
-    commands::customer::channels::check_channels,
+    commands::customer::{channels::check_channels, formulas::unmarked},
     values::{email, id, once},
 };
 use accounts::passwords::{self, check_hash, costs_the_same};
@@ -110,7 +110,7 @@ impl Columns {
         let mut problems = Problems::default();
         let value = |name| self.value(fields, name);
         let customer_id = problems.none_in("customer_id", id(value("customer_id")));
-        let email = problems.none_in("email", email(value("email")));
+        let email = problems.none_in("email", email(unmarked(value("email"))));
         let channels = problems.none_in("channels", channels(value("channels"), store));
         let active = problems.none_in("active", active(value("active")));
         let address = email.as_deref().unwrap_or_default();
