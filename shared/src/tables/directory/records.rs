@@ -129,8 +129,13 @@ pub struct ApiAccount {
 impl ApiAccount {
     #[must_use]
     pub fn new(name: String, scopes: &Scopes, created_at: u64) -> Self {
-        let names = scopes.names().map(|names| names.into_iter().map(Into::into).collect());
-        Self { name, scope: names.map_or(Allowed::Modify, Allowed::Scopes), created_at }
+        let scope = match scopes.names().as_deref() {
+            None => Allowed::Modify,
+            // As versions know it that know no scopes.
+            Some(["tokens:read"]) => Allowed::Read,
+            Some(names) => Allowed::Scopes(names.iter().map(ToString::to_string).collect()),
+        };
+        Self { name, scope, created_at }
     }
 
     /// What it may do.
