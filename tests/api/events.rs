@@ -1,6 +1,7 @@
 //! The sample events of `events/` come out as `events/outcomes.json` says.
 
 use crate::template::{endpoints, function_names, template};
+use axum::body::to_bytes;
 use local::{demo, gateway::Functions};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +13,8 @@ struct Outcome {
     event: String,
     function: String,
     status: u16,
+    /// What introspection tells.
+    active: Option<bool>,
 }
 
 #[tokio::test]
@@ -29,12 +32,15 @@ async fn every_sample_event_has_its_outcome() {
     let with_events: BTreeSet<_> = outcomes.iter().map(|outcome| outcome.function.as_str()).collect();
     assert_eq!(with_events, endpoints(&template));
     // In their order: what is created is deleted.
-    for Outcome { event, function, status } in &outcomes {
+    for Outcome { event, function, status, active } in &outcomes {
         let text = fs::read_to_string(folder.join(event)).unwrap();
         // The one thing that cannot be written down for good.
         let text = text.replace("\"JWT\"", &format!("{:?}", demo::current_customer_jwt(clock.now())));
         let answer = functions.invoke(names[function.as_str()], &text).await.unwrap();
         assert_eq!(answer.status().as_u16(), *status, "{event}: {answer:?}");
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let told = serde_json::from_slice(&body).ok().and_then(|body: Value| body["active"].as_bool());
+        assert_eq!(told, *active, "{event}");
     }
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let events: BTreeSet<_> = files.filter(|file| !["env.json", "outcomes.json"].contains(&file.as_str())).collect();
