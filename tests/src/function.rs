@@ -40,7 +40,10 @@ impl Lambda {
                 assert_eq!(headers["strict-transport-security"], json!([STRICT_TRANSPORT]), "{response}");
                 assert_eq!(headers["x-content-type-options"], json!(["nosniff"]), "{response}");
                 let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
-                assert_eq!(body["code"], response["statusCode"], "{response}");
+                // What introspection tells is in no envelope.
+                if body["active"].is_null() {
+                    assert_eq!(body["code"], response["statusCode"], "{response}");
+                }
                 (response["statusCode"].as_u64().unwrap().try_into().unwrap(), body)
             }
             Outcome::Error(error) => panic!("{event}: {error}"),
