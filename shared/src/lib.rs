@@ -8,7 +8,8 @@
 //!
 //! [`http`] reads requests and writes answers, [`keys`] signs and verifies, [`tables`] keep; none of the three knows of callers.
 //! [`auth`] says who is calling and what they may do. [`services`] puts them together, and [`lambda`] runs an endpoint with
-//! them. A failure beyond a caller's mistakes is a [`fault::Fault`] until `http` makes an answer of it.
+//! them. Which [`scopes`] there are, all of them know. A failure beyond a caller's mistakes is a [`fault::Fault`] until `http`
+//! makes an answer of it.
 
 pub mod after_answer;
 pub mod auth;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// To list the server-to-server tokens, without the tokens themselves.
     TokensRead,
-    /// To list them with the tokens, to delete and to rotate them.
+    /// To list them with the tokens, and to delete them.
     TokensWrite,
     /// The three storefront endpoints.
     Storefront,

@@ -188,12 +188,9 @@ impl UnconfirmedCaller<'_> {
         });
         let others: Vec<_> = self.credentials.iter().filter(|credential| !is_token(credential, itself)).collect();
         let too_narrow = Denial::ScopeTooNarrow(needed::TO_DELETE_TOKENS);
-        let is_too_narrow = |credential: &Credential| match credential {
-            // Its record says the same, or it is refused.
-            Credential::Token(identity) => !identity.scopes.allow(needed::TO_DELETE_TOKENS),
-            Credential::ApiAccount { .. } => false,
-        };
-        if others.iter().any(|credential| is_too_narrow(credential)) {
+        // A token says itself what it may do, and its record the same, or it is refused.
+        let is_too_narrow = |token: &TokenIdentity| !token.scopes.allow(needed::TO_DELETE_TOKENS);
+        if others.iter().any(|shown| matches!(shown, Credential::Token(token) if is_too_narrow(token))) {
             self.confirm().await?;
             return Err(too_narrow.into());
         }
@@ -244,9 +241,7 @@ impl UnconfirmedCaller<'_> {
     fn check(&self, credential: &Credential) -> Result<TransactWriteItem, Fault> {
         match credential {
             Credential::Token(identity) => self.auth.tokens.identity_check(&self.store_hash, identity),
-            Credential::ApiAccount { sha256 } => {
-                self.auth.directory.api_account_check(&self.store_hash, sha256, needed::TO_DELETE_TOKENS)
-            }
+            Credential::ApiAccount { sha256 } => self.auth.directory.token_deleter_check(&self.store_hash, sha256),
         }
     }
 }

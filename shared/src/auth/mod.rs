@@ -59,8 +59,11 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// The claims of a token that a key of ours has signed, whatever they say, and the id of the key.
-    async fn signed_claims(&self, token: &str) -> Result<(String, Value), Denial> {
+    /// The id of the key of ours that has signed a token, and the claims, whatever they say.
+    ///
+    /// # Errors
+    /// [`Denial::Invalid`], or a fault.
+    pub async fn signed_claims(&self, token: &str) -> Result<(String, Value), Denial> {
         let kid = jwt::kid(token).map_err(Denial::Invalid)?;
         let keyring = self.keyring.with_keys([kid.as_str()].into_iter()).await?;
         let claims = jwt::signed_claims(token, &kid, &keyring).map_err(Denial::Invalid)?;

@@ -41,7 +41,7 @@ impl Fields {
         Self { values, ..Self::default() }
     }
 
-    /// Adds the parameters of a query or a form as string fields. To read one that contradicts itself or a field that is already there is
+    /// Adds the parameters of a query or a form as string fields. To read one that contradicts itself or a field that is there is
     /// an error: nothing is guessed.
     #[must_use]
     pub fn with_pairs<'a>(mut self, query: impl Iterator<Item = (&'a str, &'a str)>) -> Self {

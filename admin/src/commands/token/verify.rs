@@ -9,10 +9,7 @@ use crate::{
 use serde_json::{Value, json};
 use shared::{
     auth::{access_token, denial::Denial},
-    keys::{
-        claims::{SERVER, STOREFRONT},
-        jwt,
-    },
+    keys::claims::{SERVER, STOREFRONT},
     tables::reads::in_batches,
 };
 
@@ -95,16 +92,9 @@ async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failur
 }
 
 async fn verify_jwt(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
-    let unknown = |problem| Ok(Verdict::new(json!({"kind": "unknown"}), problem));
-    let kid = match jwt::kid(token) {
-        Ok(kid) => kid,
-        Err(problem) => return unknown(problem),
-    };
-    let keyring = tool.stack.services.keyring.with_keys([kid.as_str()].into_iter()).await?;
-    // Its own word for what it is, once the signature says that the word is ours.
-    let claims: Value = match jwt::signed_claims(token, &kid, &keyring) {
-        Ok(claims) => claims,
-        Err(problem) => return unknown(problem),
+    let (kid, claims) = match tool.stack.services.auth.signed_claims(token).await {
+        Ok(signed) => signed,
+        Err(denial) => return Ok(Verdict::new(json!({"kind": "unknown"}), problem(denial)?)),
     };
     let mut described = json!({"kind": "unknown", "key": kid});
     for (name, claim) in CLAIMS {
@@ -112,6 +102,7 @@ async fn verify_jwt(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
             described[name] = value.clone();
         }
     }
+    // Its own word for what it is: the signature says that the word is ours.
     match claims["aud"].as_str() {
         Some(SERVER) => verify_server_token(tool, token, described).await,
         Some(STOREFRONT) => verify_storefront_token(tool, token, described).await,

@@ -11,7 +11,7 @@ use records::Allowed;
 
 use crate::{
     fault::Fault,
-    scopes::Scope,
+    scopes::needed,
     tables::{
         items::{attribute, email_key, key, string},
         reads::Read,
@@ -94,24 +94,17 @@ impl Directory {
         check.build().part()
     }
 
-    /// In a transaction, that there is an API account that may do what needs this scope.
-    pub fn api_account_check(&self, store_hash: &str, sha256: &str, needed: Scope) -> Result<TransactWriteItem, Fault> {
-        let mut check = ConditionCheck::builder()
+    /// In a transaction, that there is an API account that may delete tokens.
+    pub fn token_deleter_check(&self, store_hash: &str, sha256: &str) -> Result<TransactWriteItem, Fault> {
+        let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(store_hash, api_account_key(sha256))))
+            .condition_expression("#scope = :modify OR contains(#scope, :needed)")
             .expression_attribute_names("#scope", "scope")
             .expression_attribute_values(":modify", attribute(&Allowed::Modify)?)
+            .expression_attribute_values(":needed", string(needed::TO_DELETE_TOKENS.name()))
             .return_values_on_condition_check_failure(OnFailure::AllOld);
-        let mut conditions = vec!["#scope = :modify".to_owned()];
-        for (n, scope) in needed.allowed_by().iter().enumerate() {
-            conditions.push(format!("contains(#scope, :scope{n})"));
-            check = check.expression_attribute_values(format!(":scope{n}"), string(scope.name()));
-        }
-        if needed == Scope::TokensRead {
-            conditions.push("#scope = :read".into());
-            check = check.expression_attribute_values(":read", attribute(&Allowed::Read)?);
-        }
-        check.condition_expression(conditions.join(" OR ")).build().part()
+        check.build().part()
     }
 }
 
