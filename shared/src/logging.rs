@@ -23,6 +23,8 @@ pub fn filter(level: LevelFilter) -> Targets {
     let libraries = level.min(LevelFilter::WARN);
     Targets::new()
         .with_default(libraries)
+        // A function says itself why it fails; this would also take for a fault that an authorizer refuses somebody.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_target("shared", level)
         .with_target("rotate_signing_key", level)
         .with_target("local", level)

@@ -81,22 +81,30 @@ impl RotateSigningKey {
         Self { client, clock }
     }
 
-    /// Carries out a step. The runtime logs why it failed.
+    /// Carries out a step, and logs why it failed if it did.
     ///
     /// # Errors
     /// Says why it failed. The step may be repeated.
     pub async fn handle(&self, event: Event) -> Result<(), RotationError> {
-        if self.is_finished(&event).await? {
+        let carried_out = self.carry_out(&event).await;
+        if let Err(error) = &carried_out {
+            tracing::error!(version = event.client_request_token, step = ?event.step, %error, "failed");
+        }
+        carried_out
+    }
+
+    async fn carry_out(&self, event: &Event) -> Result<(), RotationError> {
+        if self.is_finished(event).await? {
             return Ok(());
         }
         match event.step {
-            Step::CreateSecret => self.create(&event).await?,
+            Step::CreateSecret => self.create(event).await?,
             Step::SetSecret => {}
-            Step::TestSecret => self.test(&event).await?,
+            Step::TestSecret => self.test(event).await?,
             Step::FinishSecret => {
-                let finished = self.finish(&event).await;
+                let finished = self.finish(event).await;
                 // Its answer may have been lost, or the same step at the same time was faster.
-                if finished.is_err() && !self.is_finished(&event).await? {
+                if finished.is_err() && !self.is_finished(event).await? {
                     return finished;
                 }
             }
