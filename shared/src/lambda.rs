@@ -1,10 +1,10 @@
-//! Runs an endpoint as a Lambda function.
+//! Runs functions as Lambda does.
 
 use crate::{
     auth::credentials,
     aws,
     clock::Clock,
-    configuration::Configuration,
+    configuration::{Configuration, ConfigurationError},
     fault::Fault,
     http::{
         cors,
@@ -44,26 +44,37 @@ pub trait Endpoint: 'static {
     fn handle(services: &Services, request: &Request) -> impl Future<Output = Result<Success, Error>> + Send;
 }
 
-/// Starts logging, makes the clients once, and answers events until Lambda ends the process.
-///
-/// What the first request needs is fetched before it comes.
+/// Starts logging, makes what a function works with, and fetches what its first event will need before it comes.
 ///
 /// # Errors
-/// If a setting is missing, or if the runtime cannot be reached.
-pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
+/// If a setting is missing.
+pub async fn start() -> Result<Arc<Services>, ConfigurationError> {
     logging::start();
     let configuration = Configuration::from_env()?;
     let config = aws::config().load().await;
-    let services = Arc::new(Services::new(
+    let services = Services::new(
         &aws_sdk_dynamodb::Client::new(&config),
         &aws_sdk_secretsmanager::Client::new(&config),
         configuration,
         Clock::system(),
-    ));
-    let warm = services.warm_up().await;
-    if let Err(fault) = warm.and(E::warm_up(&services).await) {
+    );
+    log_unready(services.warm_up().await);
+    Ok(Arc::new(services))
+}
+
+fn log_unready(warm: Result<(), Fault>) {
+    if let Err(fault) = warm {
         tracing::warn!(cause = %fault, "not ready yet; what failed is tried again when it is needed");
     }
+}
+
+/// Answers events until Lambda ends the process.
+///
+/// # Errors
+/// If a setting is missing, or if the runtime cannot be reached.
+pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
+    let services = start().await?;
+    log_unready(E::warm_up(&services).await);
     let after_answer = Arc::clone(&services.after_answer);
     let runtime = lambda_http::runtime(service_fn(move |request: Request| {
         let services = Arc::clone(&services);
@@ -74,17 +85,8 @@ pub async fn run<E: Endpoint>() -> Result<(), lambda_http::Error> {
             Ok::<_, Infallible>(response)
         }
     }));
-    // The layer is around the sending of the answer too: the caller has it, and the process runs on until the next event is
-    // asked for.
-    let after_the_answer = MapFutureLayer::new(move |answering| {
-        let after_answer = Arc::clone(&after_answer);
-        async move {
-            let answered = answering.await;
-            after_answer.finish().await;
-            answered
-        }
-    });
-    runtime.layer(MapRequestLayer::new(guard::invocation)).layer(after_the_answer).run().await
+    let finishing = MapFutureLayer::new(move |answering| Arc::clone(&after_answer).finish_after(answering));
+    runtime.layer(MapRequestLayer::new(guard::invocation)).layer(finishing).run().await
 }
 
 /// Answers a request that went through the [guard](crate::http::guard), and writes one line about it to the log.

@@ -16,7 +16,7 @@ pub fn start() {
     }));
 }
 
-/// Lets through the lines of this crate, which logs for the API's functions, of the rotation and of the local stack from
+/// Lets through the lines of this crate, which logs for the API's functions, of the authorizer, of the rotation and of the local stack from
 /// `level` on. All others may only warn: below that the SDK logs whole requests.
 #[must_use]
 pub fn filter(level: LevelFilter) -> Targets {
@@ -26,6 +26,7 @@ pub fn filter(level: LevelFilter) -> Targets {
         // A function says itself why it fails; this would also take for a fault that an authorizer refuses somebody.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_target("shared", level)
+        .with_target("authorize_request", level)
         .with_target("rotate_signing_key", level)
         .with_target("local", level)
 }

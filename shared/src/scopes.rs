@@ -93,6 +93,12 @@ impl Scopes {
         self.0.as_deref()
     }
 
+    /// Their names, separated by spaces; all names where there is no limit: whoever looks for the scope that it needs must find it.
+    #[must_use]
+    pub fn names_or_all(&self) -> String {
+        self.joined().map_or_else(|| Scope::ALL.map(Scope::name).join(" "), Into::into)
+    }
+
     /// Their names; none where there is no limit.
     #[must_use]
     pub fn names(&self) -> Option<Vec<&str>> {

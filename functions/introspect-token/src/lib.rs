@@ -7,7 +7,6 @@ use shared::{
     http::{envelope::Success, error::Error, fields::text, request::form_or_json_fields},
     keys::claims::{SERVER, STOREFRONT},
     lambda::Endpoint,
-    scopes::Scope,
     services::Services,
 };
 
@@ -56,8 +55,7 @@ fn described(token: &GenuineToken) -> Value {
             "nbf": identity.nbf,
             "exp": identity.exp,
             "jti": identity.id.to_string(),
-            // Whoever looks for the scope that it needs must find it in a token that may do everything.
-            "scope": identity.scopes.joined().map_or_else(|| Scope::ALL.map(Scope::name).join(" "), Into::into),
+            "scope": identity.scopes.names_or_all(),
             "store_hash": store_hash,
             "email": identity.email,
         }),

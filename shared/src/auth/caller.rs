@@ -48,9 +48,9 @@ pub struct StoreCaller<'a> {
 /// A caller who may make the call now: whose credentials are good and allow it, or who needs none.
 #[derive(Debug)]
 pub struct Caller {
-    store_hash: String,
+    pub(super) store_hash: String,
     /// What each of the credentials allows; none where none were needed.
-    scopes: Vec<Scopes>,
+    pub(super) scopes: Vec<Scopes>,
 }
 
 impl Caller {

@@ -71,28 +71,50 @@ impl<'a> Shown<'a> {
     /// [`Denial::Invalid`] if it stands there twice, beside one of the headers, or is no `Basic` or `Bearer`.
     pub fn in_headers_or_authorization(headers: &'a HeaderMap) -> Result<Self, Denial> {
         let shown = Self::in_headers(headers);
+        let Some(authorization) = Authorization::in_headers(headers)? else { return Ok(shown) };
+        if HEADERS.iter().any(|name| headers.contains_key(*name)) {
+            return Err(Denial::Invalid("Authorization beside another header that says who is calling"));
+        }
+        match authorization {
+            Authorization::Bearer(token) => Ok(Self { server_token: Some(token.into()), ..shown }),
+            Authorization::Basic(credentials) => {
+                let pair = STANDARD.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                let pair = pair.ok_or(Denial::Invalid("Basic is not base64 of UTF-8"))?;
+                let (store_hash, access_token) = pair.split_once(':').ok_or(Denial::Invalid("Basic holds no colon"))?;
+                let [store_hash, access_token] = [store_hash, access_token].map(form_decoded);
+                let malformed = Denial::Invalid("Basic holds what is no encoded form");
+                let (Some(store_hash), Some(access_token)) = (store_hash, access_token) else { return Err(malformed) };
+                Ok(Self { access_token: Some(access_token.into()), store_hash: Some(store_hash.into()), ..shown })
+            }
+        }
+    }
+}
+
+/// What `Authorization` holds, as it was sent.
+pub(super) enum Authorization<'a> {
+    Bearer(&'a str),
+    Basic(&'a str),
+}
+
+impl<'a> Authorization<'a> {
+    /// None where the header is missing or blank.
+    pub(super) fn in_headers(headers: &'a HeaderMap) -> Result<Option<Self>, Denial> {
         let mut values =
             headers.get_all(AUTHORIZATION).iter().filter(|value| !value.as_bytes().trim_ascii().is_empty());
-        let Some(value) = values.next() else { return Ok(shown) };
-        if values.next().is_some() || HEADERS.iter().any(|name| headers.contains_key(*name)) {
-            return Err(Denial::Invalid("Authorization beside another header that says who is calling"));
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(Denial::Invalid("more than one Authorization"));
         }
         let value = value.to_str().map_err(|_| Denial::Invalid("Authorization is not ASCII"))?;
         let (scheme, credentials) = value.trim().split_once(' ').unwrap_or_default();
         let credentials = credentials.trim_start();
         if scheme.eq_ignore_ascii_case("Bearer") {
-            return Ok(Self { server_token: Some(credentials.into()), ..shown });
+            Ok(Some(Self::Bearer(credentials)))
+        } else if scheme.eq_ignore_ascii_case("Basic") {
+            Ok(Some(Self::Basic(credentials)))
+        } else {
+            Err(Denial::Invalid("Authorization is neither Basic nor Bearer"))
         }
-        if !scheme.eq_ignore_ascii_case("Basic") {
-            return Err(Denial::Invalid("Authorization is neither Basic nor Bearer"));
-        }
-        let pair = STANDARD.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let pair = pair.ok_or(Denial::Invalid("Basic is not base64 of UTF-8"))?;
-        let (store_hash, access_token) = pair.split_once(':').ok_or(Denial::Invalid("Basic holds no colon"))?;
-        let [store_hash, access_token] = [store_hash, access_token].map(form_decoded);
-        let malformed = Denial::Invalid("Basic holds what is no encoded form");
-        let (Some(store_hash), Some(access_token)) = (store_hash, access_token) else { return Err(malformed) };
-        Ok(Self { access_token: Some(access_token.into()), store_hash: Some(store_hash.into()), ..shown })
     }
 }
 

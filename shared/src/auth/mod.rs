@@ -28,6 +28,7 @@ pub mod credentials;
 pub mod denial;
 pub mod genuine_token;
 pub mod last_uses;
+pub mod principal;
 pub mod server_token;
 pub mod storefront_token;
 

@@ -22,7 +22,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lambda_http::{
     Request, RequestExt,
-    http::{HeaderName, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     lambda_runtime::LambdaInvocation,
 };
 use serde::Deserialize;
@@ -74,6 +74,20 @@ pub fn invocation(invocation: LambdaInvocation) -> LambdaInvocation {
 #[must_use]
 pub fn request(bytes: &[u8]) -> Option<Request> {
     lambda_http::request::from_str(&event(bytes)?).ok()
+}
+
+/// The headers of any event of API Gateway, one that asks an authorizer too; none if it is not JSON, or if they cannot be headers.
+#[must_use]
+pub fn event_headers(event: &[u8]) -> Option<HeaderMap> {
+    let members: Members<'_> = serde_json::from_slice(event).ok()?;
+    let mut map = HeaderMap::new();
+    for (name, values) in headers(pairs(&members, "multiValueHeaders", "headers")?)? {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        for value in values {
+            map.append(&name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
+        }
+    }
+    Some(map)
 }
 
 /// The event as it can be read; none if it is not JSON.
