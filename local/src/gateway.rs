@@ -1,16 +1,19 @@
 //! What API Gateway does: an HTTP request becomes a REST-API proxy event, and the function's answer an HTTP response.
 
-use crate::server::Server;
+use crate::{
+    protected_api,
+    proxy_event::{new_request_id, proxy_event, request_id_header},
+    server::Server,
+};
 use aws_config::SdkConfig;
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
+    extract::{Request, State},
+    http::{Method, Uri},
     response::{IntoResponse, Response},
     routing::get,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use create_backend_token::CreateBackendToken;
 use delete_backend_token::DeleteBackendToken;
 use exchange_customer_jwt::ExchangeCustomerJwt;
@@ -21,7 +24,6 @@ use issue_storefront_token::IssueStorefrontToken;
 use lambda_http::Body as LambdaBody;
 use list_backend_tokens::ListBackendTokens;
 use login_customer::LoginCustomer;
-use serde_json::{Map, Value, json};
 use shared::{
     clock::Clock,
     configuration::Configuration,
@@ -29,11 +31,11 @@ use shared::{
     lambda::{Endpoint, answer},
     services::Services,
 };
-use std::{error::Error as StdError, io, net::SocketAddr, sync::Arc};
+use std::{error::Error as StdError, io, sync::Arc};
 use tokio::net::TcpListener;
 
 /// Name of the API's stage, the first part of every path.
-const STAGE: &str = "/api";
+const STAGE: &str = "api";
 /// What every resource lies under, and its alias.
 pub const PREFIXES: [&str; 2] = ["/io", "/v3/io"];
 /// Largest request body that API Gateway takes, in bytes.
@@ -123,7 +125,9 @@ pub fn start_with_clients(
     clock: &Clock,
 ) -> io::Result<Server> {
     let functions = Functions::new(dynamodb, secrets, configuration, clock);
+    let authorizer = Services::new(dynamodb, secrets, configuration.clone(), clock.clone());
     let router = Router::new().route("/openapi.yaml", get(openapi)).fallback(serve).with_state(Arc::new(functions));
+    let router = router.merge(protected_api::router(authorizer));
     Server::start(listener, router)
 }
 
@@ -132,13 +136,10 @@ async fn openapi() -> impl IntoResponse {
 }
 
 async fn serve(State(functions): State<Arc<Functions>>, request: Request) -> Response {
-    let request_id = format!("{:016x}", fastrand::u64(..));
+    let request_id = new_request_id();
     let answer = functions.serve(request, &request_id).await;
-    let mut answer = answer.unwrap_or_else(|error| http_response(error_response(&error)));
-    answer
-        .headers_mut()
-        .extend(HeaderValue::from_str(&request_id).map(|id| (HeaderName::from_static("x-amzn-requestid"), id)));
-    answer
+    (request_id_header(&request_id), answer.unwrap_or_else(|error| http_response(error_response(&error))))
+        .into_response()
 }
 
 impl Functions {
@@ -177,7 +178,8 @@ impl Functions {
         let (route, services) = function.ok_or(Error::NoSuchRoute)?;
         match read(body).await {
             Ok(body) => {
-                let answer = (route.invoke)(services, &event(&parts, &body, request_id)).await;
+                let event = proxy_event(&parts, &body, request_id, STAGE).to_string();
+                let answer = (route.invoke)(services, &event).await;
                 // As a function does once its answer is sent.
                 let after_answer = Arc::clone(&services.after_answer);
                 tokio::spawn(async move { after_answer.finish().await });
@@ -205,74 +207,10 @@ async fn read(body: Body) -> Result<Bytes, Error> {
     })
 }
 
-/// The event that API Gateway sends.
-///
-/// Source: API Gateway developer guide, "Input format of a Lambda function for proxy integration".
-fn event(parts: &Parts, body: &[u8], request_id: &str) -> String {
-    let path = parts.uri.path();
-    let resource = path.strip_prefix(STAGE).unwrap_or(path);
-    let (headers, multi_value_headers) = header_maps(&parts.headers);
-    let (query, multi_value_query) = query_maps(&parts.uri);
-    let source_ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let text = str::from_utf8(body);
-    json!({
-        "resource": resource,
-        "path": resource,
-        "httpMethod": parts.method.as_str(),
-        "headers": headers,
-        "multiValueHeaders": multi_value_headers,
-        "queryStringParameters": query,
-        "multiValueQueryStringParameters": multi_value_query,
-        "pathParameters": null,
-        "stageVariables": null,
-        "requestContext": {
-            "resourcePath": resource,
-            "httpMethod": parts.method.as_str(),
-            "path": path,
-            "stage": "api",
-            "protocol": "HTTP/1.1",
-            "requestId": request_id,
-            "identity": {"sourceIp": source_ip},
-        },
-        "body": match text {
-            Ok("") => Value::Null,
-            Ok(text) => text.into(),
-            Err(_) => STANDARD.encode(body).into(),
-        },
-        "isBase64Encoded": text.is_err(),
-    })
-    .to_string()
-}
-
 /// What follows the stage and a prefix, if the path starts with them.
 fn path_below_prefix(uri: &Uri) -> Option<&str> {
-    let path = uri.path().strip_prefix(STAGE)?;
+    let path = uri.path().strip_prefix('/')?.strip_prefix(STAGE)?;
     PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))
-}
-
-fn header_maps(headers: &HeaderMap) -> (Map<String, Value>, Map<String, Value>) {
-    let mut multi = Map::new();
-    for name in headers.keys() {
-        let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into());
-        multi.insert(name.to_string(), Value::Array(values.collect()));
-    }
-    (last_of_each(&multi), multi)
-}
-
-fn query_maps(uri: &Uri) -> (Map<String, Value>, Map<String, Value>) {
-    let mut multi = Map::new();
-    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        let values = multi.entry(name).or_insert_with(|| json!([]));
-        if let Value::Array(values) = values {
-            values.push(value.into());
-        }
-    }
-    (last_of_each(&multi), multi)
-}
-
-fn last_of_each(multi: &Map<String, Value>) -> Map<String, Value> {
-    let last = |values: &Value| values.as_array().and_then(|values| values.last()).cloned().unwrap_or_default();
-    multi.iter().map(|(name, values)| (name.clone(), last(values))).collect()
 }
 
 fn http_response(answer: lambda_http::Response<LambdaBody>) -> Response {

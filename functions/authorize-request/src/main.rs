@@ -1,0 +1,16 @@
+//! The Lambda function `authorize-request`.
+
+use authorize_request::answer;
+use lambda_runtime::{LambdaEvent, Runtime, service_fn, tower::util::MapFutureLayer};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let services = &*shared::lambda::start().await?;
+    let finishing = MapFutureLayer::new(|answering| Arc::clone(&services.after_answer).finish_after(answering));
+    let authorizer = service_fn(|LambdaEvent { payload, context }: LambdaEvent<Box<RawValue>>| async move {
+        answer(services, &context.invoked_function_arn, payload.get()).await
+    });
+    Runtime::new(authorizer).layer(finishing).run().await
+}
