@@ -27,11 +27,24 @@ def test_event(aws, built, jwt, outcome):
          "--skip-pull-image"],
         cwd=ROOT, env=aws.environment, input=event, capture_output=True, text=True,
     )
-    assert ended.returncode == 0 and ended.stdout, ended.stderr
+    assert ended.stdout, ended.stderr
     answer = json.loads(ended.stdout)
+    if outcome["function"] == "AuthorizeRequest":
+        assert status_of_authorizer(answer) == outcome["status"]
+        return
+    assert ended.returncode == 0
     assert answer["statusCode"] == outcome["status"]
     # A preflight has no body, and so no envelope; what introspection tells stands in none.
     if outcome["status"] == 200 and outcome["function"] == "IntrospectToken":
         assert json.loads(answer["body"])["active"] is outcome["active"]
     elif outcome["status"] != 204:
         assert json.loads(answer["body"])["code"] == outcome["status"]
+
+
+def status_of_authorizer(answer):
+    """What API Gateway makes of it."""
+    if "errorMessage" in answer:
+        return 401 if answer["errorMessage"] == "Unauthorized" else 500
+    if "policyDocument" in answer:
+        return 200 if answer["policyDocument"]["Statement"][0]["Effect"] == "Allow" else 403
+    return 200 if answer["isAuthorized"] is True else 403

@@ -96,6 +96,7 @@ async fn invoke<E: Endpoint>(services: &Services, event: &str) -> Response {
 /// The functions, each with services of its own, as where each is a process: none waits for what another reads.
 pub struct Functions {
     functions: Vec<(&'static Route, Services)>,
+    authorizer: Arc<Services>,
 }
 
 /// Serves the API, with functions that speak to the AWS of `sdk_config`.
@@ -125,9 +126,9 @@ pub fn start_with_clients(
     clock: &Clock,
 ) -> io::Result<Server> {
     let functions = Functions::new(dynamodb, secrets, configuration, clock);
-    let authorizer = Services::new(dynamodb, secrets, configuration.clone(), clock.clone());
+    let protected = protected_api::router(Arc::clone(&functions.authorizer));
     let router = Router::new().route("/openapi.yaml", get(openapi)).fallback(serve).with_state(Arc::new(functions));
-    let router = router.merge(protected_api::router(authorizer));
+    let router = router.merge(protected);
     Server::start(listener, router)
 }
 
@@ -152,14 +153,14 @@ impl Functions {
         clock: &Clock,
     ) -> Self {
         let new = || Services::new(dynamodb, secrets, configuration.clone(), clock.clone());
-        // Shared, so that a use which one has written is not written again by the next.
-        let last_uses = new().auth.last_uses;
-        let function = |route| {
+        let authorizer = new();
+        let services = || {
             let mut services = new();
-            services.auth.last_uses = Arc::clone(&last_uses);
-            (route, services)
+            // Shared, so that a use which one has written is not written again by the next.
+            services.auth.last_uses = Arc::clone(&authorizer.auth.last_uses);
+            services
         };
-        Self { functions: ROUTES.iter().map(function).collect() }
+        Self { functions: ROUTES.iter().map(|route| (route, services())).collect(), authorizer: Arc::new(authorizer) }
     }
 
     /// What the function of this name answers to an event, once all is done that it leaves to be done afterwards; none if there

@@ -18,7 +18,7 @@ use std::sync::Arc;
 const STAGE: &str = "example";
 const API: &str = "arn:aws:execute-api:us-east-1:000000000000:example";
 
-pub fn router(authorizer: Services) -> Router {
+pub fn router(authorizer: Arc<Services>) -> Router {
     let route = |alias| {
         get(move |State(authorizer): State<Arc<Services>>, request: Request| async move {
             ask(&authorizer, alias, request).await
@@ -27,7 +27,7 @@ pub fn router(authorizer: Services) -> Router {
     Router::new()
         .route("/example/orders", route("storefront"))
         .route("/example/stock", route("server"))
-        .with_state(Arc::new(authorizer))
+        .with_state(authorizer)
 }
 
 /// As API Gateway does with the authorizer of a REST API.

@@ -19,6 +19,8 @@ enum Pattern<'a> {
     All(Vec<Pattern<'a>>),
     /// Path, operator and value.
     Comparison(&'a str, &'a str, &'a str),
+    /// Path of what is not there.
+    Absent(&'a str),
 }
 
 impl<'a> Pattern<'a> {
@@ -37,6 +39,9 @@ impl<'a> Pattern<'a> {
         if let Some(inner) = pattern.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
             return Self::parse(inner);
         }
+        if let Some(path) = pattern.strip_suffix(" NOT EXISTS") {
+            return Self::Absent(path);
+        }
         let mut words = pattern.splitn(3, ' ');
         Self::Comparison(words.next().unwrap(), words.next().unwrap(), words.next().unwrap())
     }
@@ -45,9 +50,9 @@ impl<'a> Pattern<'a> {
         match self {
             Self::Any(parts) => parts.iter().any(|part| part.matches(line)),
             Self::All(parts) => parts.iter().all(|part| part.matches(line)),
+            Self::Absent(path) => member(line, path).is_null(),
             Self::Comparison(path, operator, value) => {
-                let members = path.strip_prefix("$.").unwrap().split('.');
-                let member = members.fold(line, |value, name| &value[name]);
+                let member = member(line, path);
                 match (*operator, value.strip_prefix('"')) {
                     (_, _) if member.is_null() => false,
                     ("=", Some(value)) => is_like(member, value),
@@ -64,9 +69,13 @@ impl<'a> Pattern<'a> {
     fn paths(&self) -> BTreeSet<&'a str> {
         match self {
             Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::paths).collect(),
-            Self::Comparison(path, ..) => [*path].into(),
+            Self::Comparison(path, ..) | Self::Absent(path) => [*path].into(),
         }
     }
+}
+
+fn member<'a>(line: &'a Value, path: &str) -> &'a Value {
+    path.strip_prefix("$.").unwrap().split('.').fold(line, |value, name| &value[name])
 }
 
 /// Whether a text is this one, which ends in a quotation mark and before that perhaps in `*`.
@@ -147,7 +156,11 @@ async fn each_line_of_a_request_is_counted_as_what_it_is() {
             vec!["DatabaseErrors", "Faults"],
         ));
     }
+    let asked = || stack.protected("/stock").bearer(&stack.demo_token);
+    answers.push((asked().send().await, 500, vec!["AuthorizerFaults"]));
     proxy.forward_all();
+    answers.push((asked().send().await, 200, vec![]));
+    answers.push((asked().token("x").send().await, 401, vec![]));
     proxy.set_app_secret(r#"{"clientId":"","clientSecret":""}"#);
     stack.clock.advance(300);
     answers.push((exchange().send().await, 503, vec!["UnusableApp"]));
@@ -175,15 +188,22 @@ async fn a_full_store_is_counted_apart() {
 fn lambdas_own_lines_are_counted_where_a_function_failed() {
     let template = template();
     // Source: Lambda developer guide, "Telemetry API event schema reference", `platform.report` and `Status`.
-    for (kind, status, counted) in [
-        ("platform.report", "success", [].as_slice()),
-        ("platform.report", "error", &["FunctionErrors"]),
-        ("platform.report", "failure", &["FunctionErrors"]),
-        ("platform.report", "timeout", &["FunctionErrors"]),
-        ("platform.runtimeDone", "timeout", &[]),
+    for (kind, status, error_type, counted) in [
+        ("platform.report", "success", None, [].as_slice()),
+        ("platform.report", "error", None, &["FunctionErrors"]),
+        ("platform.report", "error", Some("Runtime.ExitError"), &["FunctionErrors"]),
+        ("platform.report", "error", Some("AuthorizerFault"), &["FunctionErrors"]),
+        // Of an authorizer, that somebody gets a 401.
+        ("platform.report", "error", Some("Unauthorized"), &[]),
+        ("platform.report", "failure", None, &["FunctionErrors"]),
+        ("platform.report", "timeout", None, &["FunctionErrors"]),
+        ("platform.runtimeDone", "timeout", None, &[]),
     ] {
-        let line =
-            json!({"time": "2026-11-25T00:00:00.000Z", "type": kind, "record": {"requestId": "r", "status": status}});
+        let mut record = json!({"requestId": "r", "status": status});
+        if let Some(error_type) = error_type {
+            record["errorType"] = error_type.into();
+        }
+        let line = json!({"time": "2026-11-25T00:00:00.000Z", "type": kind, "record": record});
         assert_eq!(counting(&template, "FunctionLogGroup", &line), counted, "{line}");
     }
     let overdue = json!({"level": "ERROR", "message": rotation::OVERDUE, "days": 93});

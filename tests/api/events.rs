@@ -6,12 +6,13 @@ use local::{demo, gateway::Functions};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::Path};
-use tests::{Setup, TestStack};
+use tests::{Authorizer, Setup, TestStack};
 
 #[derive(Deserialize)]
 struct Outcome {
     event: String,
     function: String,
+    /// That of the authorizer's answer is the one that the API's caller gets.
     status: u16,
     /// What introspection tells.
     active: Option<bool>,
@@ -30,12 +31,18 @@ async fn every_sample_event_has_its_outcome() {
     let template = template();
     let names = function_names(&template);
     let with_events: BTreeSet<_> = outcomes.iter().map(|outcome| outcome.function.as_str()).collect();
-    assert_eq!(with_events, endpoints(&template));
+    assert_eq!(with_events, endpoints(&template).into_iter().chain(["AuthorizeRequest"]).collect());
+    let authorizer = Authorizer::of(&stack);
     // In their order: what is created is deleted.
     for Outcome { event, function, status, active } in &outcomes {
         let text = fs::read_to_string(folder.join(event)).unwrap();
         // The one thing that cannot be written down for good.
         let text = text.replace("\"JWT\"", &format!("{:?}", demo::current_customer_jwt(clock.now())));
+        if function == "AuthorizeRequest" {
+            let entry = authorizer.ask("", &serde_json::from_str(&text).unwrap()).await;
+            assert_eq!(entry.status(), *status, "{event}: {entry:?}");
+            continue;
+        }
         let answer = functions.invoke(names[function.as_str()], &text).await.unwrap();
         assert_eq!(answer.status().as_u16(), *status, "{event}: {answer:?}");
         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();

@@ -44,7 +44,7 @@ async fn are_unavailable(stack: &TestStack, what: &str, affected: &[&str]) {
     join_all(answers).await;
 }
 
-const ALL: [&str; 6] = ["create", "delete", "list", "exchange", "login", "issue"];
+const ALL: [&str; 7] = ["create", "delete", "list", "exchange", "login", "issue", "introspect"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_every_endpoint_is_unavailable_and_nothing_changes() {

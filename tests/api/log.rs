@@ -40,7 +40,11 @@ async fn make_calls(stack: &TestStack) -> Secrets {
     ] {
         call.token(&tampered).send().await;
     }
+    for (path, token) in [("/orders", &storefront_tokens[0]), ("/stock", &created), ("/orders", &tampered)] {
+        stack.protected(&format!("{path}?only-the-authorizer-is-told-this=")).bearer(token).send().await;
+    }
     let account = stack.add_api_account(demo::STORE, &read_only()).await;
+    assert_eq!(stack.protected("/stock").account(&account).send().await.status, 403);
     let bad_checksum = format!("{}x", &account[..account.len() - 1]);
     for (access_token, status) in [(&account, 403), (&bad_checksum, 401), (&created, 401)] {
         let answer = stack.post("/auth/customers", &buyer_login()).account(access_token).send().await;
@@ -67,6 +71,7 @@ async fn lines_hold_no_secret() {
         "demo-signing-key",
         PASSWORD,
         WRONG_PASSWORD,
+        "only-the-authorizer-is-told-this",
         "in a broken body",
         "in a mistyped field",
         "not.a.jwt-that-leaks",
@@ -98,6 +103,17 @@ async fn lines_tell_causes() {
     let refused = lines.iter().find(|line| is_refused_list(&line["fields"])).unwrap();
     assert_eq!(refused["fields"]["status"], 401);
     assert_eq!(refused["fields"]["error"], "Invalid token.");
+    for (status, route, [name, value]) in [
+        (200, "/orders", ["kind", "storefront"]),
+        (401, "/orders", ["cause", "wrong signature"]),
+        (403, "/stock", ["cause", "limited to scopes that are not let in"]),
+    ] {
+        let expected = json!({"function": "authorize-request", "api": "example", "stage": "example", "route": route, "status": status, name: value});
+        let is_expected =
+            |fields: &Value| expected.as_object().unwrap().iter().all(|(name, value)| fields[name] == *value);
+        let line = lines.iter().find(|line| is_expected(&line["fields"])).unwrap_or_else(|| panic!("{expected}"));
+        assert_eq!(line["level"], "INFO");
+    }
     let fault = lines.iter().find(|line| line["fields"]["cause"] == "a stored password hash cannot be read").unwrap();
     assert_eq!((&fault["level"], &fault["fields"]["status"]), (&json!("ERROR"), &json!(500)));
 }

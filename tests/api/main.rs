@@ -10,6 +10,7 @@ mod auth {
     mod customers_storefront;
     mod storefront;
 }
+mod authorizer;
 mod backend {
     pub mod tokens;
 }

@@ -118,6 +118,16 @@ async fn every_endpoint_keeps_to_its_budget() {
         }
     }
     assert_eq!(endpoints.len(), ROUTES.len(), "an endpoint has no budget");
+    let asked = |call: fn(Call, &str) -> Call, path, token: &str| call(stack.protected(path), token);
+    for (name, call, status) in [
+        ("authorize, a token", asked(Call::bearer, "/stock", &token), 200),
+        ("authorize, an account", asked(Call::account, "/stock", &account), 200),
+        ("authorize, a customer", asked(Call::bearer, "/orders", &storefront), 200),
+        ("authorize, of another kind", asked(Call::bearer, "/orders", &token), 403),
+    ] {
+        check(name, call, cost(status, "BatchGetItem", 1, "")).await;
+    }
+    check("authorize, forged", asked(Call::bearer, "/stock", &format!("{token}x")), cost(401, "", 0, "")).await;
     for _ in 0..10 {
         stack.post("/auth/backend", &wrong).send().await;
     }

@@ -10,8 +10,8 @@ use shared::{
     tables::directory::{Customer, CustomerLogin, Store},
 };
 use tests::{
-    NOW, TestStack, buyer_login, current_customer, decode, demo_key, keyed, platform_jwt, sign, signed_with_demo_key,
-    with,
+    Authorizer, NOW, TestStack, buyer_login, current_customer, decode, demo_key, keyed, platform_jwt, rest_event, sign,
+    signed_with_demo_key, with,
 };
 
 /// A stranger is a customer whom only the platform knows.
@@ -21,13 +21,18 @@ fn services(stack: &TestStack) -> Services {
     Services::new(&stack.dynamodb, &stack.secrets, stack.configuration.clone(), stack.clock.clock())
 }
 
-/// As the operator's tool does it; introspection must say the same.
+/// As the operator's tool does it; introspection and the authorizer must say the same.
 async fn verify(stack: &TestStack, token: &str) -> Result<StorefrontTokenClaims, String> {
     let verified = services(stack).auth.storefront_token(token).await;
     let introspected = stack.introspect(token).token(&stack.demo_token).send().await;
     assert_eq!(introspected.status, if token.is_empty() { 422 } else { 200 }, "{}", introspected.body);
     // It tells of server-to-server tokens too.
     assert_eq!(introspected.body["aud"] == "storefront", verified.is_ok(), "{}", introspected.body);
+    let asked = rest_event(&json!({"Authorization": format!("Bearer {token}")}));
+    let entry = Authorizer::of(stack).ask("storefront", &asked).await.status();
+    // A good token of the other kind is no bad one.
+    let expected = if introspected.body["aud"] == "server" { 403 } else { 401 };
+    assert_eq!(entry, if verified.is_ok() { 200 } else { expected });
     verified.map_err(|denial| match denial {
         Denial::Invalid(reason) => reason.into(),
         other => panic!("{other:?}"),

@@ -429,7 +429,7 @@ fn sam_local_sets_all_variables_of_the_functions() {
 }
 
 /// Calls by which a function does all that it ever does, by the name of its role.
-fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 7] {
+fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
     let create = |body: &Value| stack.post("/auth/backend", body);
     let login = |body: &Value| stack.post("/auth/customers", body);
     let issue = |body: &Value| stack.post("/auth/customers/storefront", body);
@@ -459,6 +459,7 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 7] {
         ),
         ("IssueStorefrontTokenRole", vec![issue(&json!({"customerId": demo::BUYER_ID})), issue(&json!({}))]),
         ("IntrospectTokenRole", vec![stack.introspect(&stack.demo_token), stack.introspect("x")]),
+        ("AuthorizeRequestRole", vec![stack.protected("/stock"), stack.protected("/orders")]),
     ]
 }
 
@@ -583,7 +584,8 @@ async fn each_role_allows_just_what_its_function_does() {
     let (direct, stack, proxy) = behind_proxy().await;
     let template = template();
     let calls_by_role = calls_by_role(&stack);
-    let roles: BTreeSet<_> = endpoints(&template).into_iter().map(|name| format!("{name}Role")).collect();
+    let roles =
+        endpoints(&template).into_iter().chain(["AuthorizeRequest"]).map(|name| format!("{name}Role")).collect();
     assert_eq!(calls_by_role.iter().map(|(role, _)| (*role).to_owned()).collect::<BTreeSet<_>>(), roles);
     let update_tokens = ("dynamodb:UpdateItem".to_owned(), "TokensTable".to_owned());
     for (role, calls) in calls_by_role {
@@ -625,6 +627,34 @@ async fn each_role_allows_just_what_its_function_does() {
             let updates: Vec<_> = parts.iter().filter(|part| part.grant == *grant).collect();
             check_condition(condition, &updates, role);
         }
+    }
+}
+
+#[test]
+fn api_gateway_may_ask_the_authorizer_by_each_alias_that_is_given_out_and_by_no_other() {
+    let template = template();
+    let given_out = ["AuthorizerArn", "StorefrontAuthorizerArn", "ServerAuthorizerArn"].map(|name| {
+        let output = &template["Outputs"][name];
+        assert_eq!(text(&output["Export"]["Name"]), format!("${{AWS::StackName}}-{name}"));
+        text(&output["Value"])
+    });
+    assert_eq!(given_out, ["AuthorizeRequest.Alias", "StorefrontAuthorizer", "ServerAuthorizer"]);
+    let permissions = resources(&template, "AWS::Lambda::Permission").into_values().map(|it| &it["Properties"]);
+    let gateways: Vec<_> =
+        permissions.filter(|permission| text(&permission["Principal"]) == "apigateway.amazonaws.com").collect();
+    let asked: BTreeSet<_> = gateways.iter().map(|permission| text(&permission["FunctionName"])).collect();
+    assert_eq!(asked, given_out.into());
+    for permission in gateways {
+        let of_this_account = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:*";
+        assert_eq!(text(&permission["SourceArn"]), of_this_account);
+    }
+    assert_eq!(text(&template["Globals"]["Function"]["AutoPublishAlias"]), "live");
+    let aliases = resources(&template, "AWS::Lambda::Alias");
+    let names: Vec<_> = aliases.values().map(|alias| text(&alias["Properties"]["Name"])).collect();
+    assert_eq!(names, ["server", "storefront"]);
+    for alias in aliases.values() {
+        assert_eq!(text(&alias["Properties"]["FunctionName"]), "AuthorizeRequest");
+        assert_eq!(text(&alias["Properties"]["FunctionVersion"]), "AuthorizeRequest.Version.Version");
     }
 }
 

@@ -15,7 +15,10 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use tests::{Lambda, RuntimeApi, Setup, Terminator, admin_login, buyer_login, cpu_time, median, milliseconds, with};
+use tests::{
+    Lambda, Outcome, RuntimeApi, Setup, Terminator, admin_login, buyer_login, cpu_time, http_event, median,
+    milliseconds, with,
+};
 
 const COLD_STARTS: usize = 51;
 const COLD_STARTS_OF_PEERS: usize = 21;
@@ -111,7 +114,7 @@ async fn print_times(name: &str, program: &Program, case: &Case, cold_starts: us
     println!("{name:<24} {mebibytes:>6.1} {clear:>10} {with_tls:>10} {warm:>10} {cpu:>10}");
 }
 
-fn cases(now: u64) -> [Case; 7] {
+fn cases(now: u64) -> [Case; 8] {
     let exchange = with(
         event(&Value::Null),
         "multiValueQueryStringParameters",
@@ -120,6 +123,12 @@ fn cases(now: u64) -> [Case; 7] {
     [
         ("list-backend-tokens", 200, event(&Value::Null), WARM_REQUESTS),
         ("introspect-token", 200, event(&json!({"token": demo::token()})), WARM_REQUESTS),
+        (
+            "authorize-request",
+            200,
+            http_event(&json!({"authorization": format!("Bearer {}", demo::token())})),
+            WARM_REQUESTS,
+        ),
         (COMPARED, 200, event(&json!({"customerId": demo::BUYER_ID})), WARM_REQUESTS),
         ("exchange-customer-jwt", 200, exchange, WARM_REQUESTS),
         ("delete-backend-token", 404, event(&json!({"id": 999})), WARM_REQUESTS),
@@ -173,6 +182,14 @@ async fn warm_times(program: &Program, case: &Case, aws_url: &str) -> (Duration,
 }
 
 async fn invoke(lambda: &Lambda, event: &Value, status: u16) {
+    if event["type"] == "REQUEST" {
+        let outcome = lambda.invoke(&event.to_string()).await;
+        assert!(
+            matches!(&outcome, Outcome::Response(answer) if answer.contains(r#""isAuthorized":true"#)),
+            "{outcome:?}"
+        );
+        return;
+    }
     let (answered, body) = lambda.answer(event).await;
     assert_eq!(answered, status, "{body}");
 }

@@ -153,12 +153,18 @@ impl<'a> Bench<'a> {
         stack.introspect(&self.token).token(&self.token)
     }
 
+    fn authorize(&self, stack: &TestStack) -> Call {
+        stack.protected("/stock").bearer(&self.token)
+    }
+
     /// So that nothing is read, connected to or noted as used for the first time.
     async fn warm_up(&self) {
         for stack in [self.counted, self.timed] {
             let list = |stack: &TestStack| self.list(stack, 0, 10);
-            let calls: [Make; 5] =
-                [&list, &|s| self.login(s), &|s| self.exchange(s), &|s| self.issue(s), &|s| self.introspect(s)];
+            let calls: [Make; 6] =
+                [&list, &|s| self.login(s), &|s| self.exchange(s), &|s| self.issue(s), &|s| self.introspect(s), &|s| {
+                    self.authorize(s)
+                }];
             for make in calls {
                 sent(make(stack)).await;
             }
@@ -190,6 +196,7 @@ impl<'a> Bench<'a> {
         self.row(&[name, "exchange"], 0, &|stack| self.exchange(stack)).await;
         self.row(&[name, "issue"], 0, &|stack| self.issue(stack)).await;
         self.row(&[name, "introspect"], 0, &|stack| self.introspect(stack)).await;
+        self.row(&[name, "authorize"], 0, &|stack| self.authorize(stack)).await;
     }
 
     /// `afterwards` is how many requests are sent once the answer is.

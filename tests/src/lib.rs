@@ -10,6 +10,7 @@
     reason = "only tests use it: what is not there fails the test, and names say what things are"
 )]
 
+mod authorizer;
 mod bodies;
 mod client;
 mod deployed;
@@ -24,6 +25,7 @@ mod stack;
 mod stopwatch;
 mod tls;
 
+pub use authorizer::{Authorizer, Entry, http_event, rest_event};
 pub use bodies::{admin_login, backend_login, buyer_login, customer_login, with};
 pub use client::{Answer, Call};
 pub use fill::{fill_store, kept_token};

@@ -112,6 +112,7 @@ async fn next(State(invocations): State<Arc<Invocations>>) -> impl IntoResponse 
         ("Content-Type", "application/json".to_owned()),
         ("Lambda-Runtime-Aws-Request-Id", id),
         ("Lambda-Runtime-Deadline-Ms", "4102444800000".to_owned()),
+        ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:local:live".to_owned()),
     ];
     Ok((headers, event))
 }

@@ -219,6 +219,11 @@ impl TestStack {
         self.request("DELETE", "/auth/backend").json(body)
     }
 
+    /// Of the API that the authorizer protects.
+    pub fn protected(&self, path: &str) -> Call {
+        Call(self.http.get(format!("{}/example{path}", self.url)))
+    }
+
     /// `GET /auth/storefront`.
     pub fn exchange(&self, jwt: &str) -> Call {
         self.get(&format!("/auth/storefront?jwtToken={jwt}"))
