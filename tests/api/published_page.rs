@@ -52,7 +52,10 @@ async fn get_all_server_to_server_tokens() {
     let first = answer.body["data"][0].as_object().unwrap();
     let mut keys: Vec<_> = first.keys().collect();
     keys.sort();
-    assert_eq!(keys, ["email", "eventChannel", "id", "lastUsedAt", "name", "scopes", "storeHash", "token"]);
+    assert_eq!(
+        keys,
+        ["beginAt", "email", "endAt", "eventChannel", "id", "lastUsedAt", "name", "scopes", "storeHash", "token"]
+    );
     assert_eq!(answer.body["meta"]["pagination"], json!({"totalCount": 1, "offset": 0, "limit": 10}));
 }
 

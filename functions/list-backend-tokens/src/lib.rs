@@ -69,6 +69,8 @@ fn entry(token: &TokenRecord, caller: &Caller, keyring: &Keyring) -> Value {
         "token": signed,
         "eventChannel": token.event_channel,
         "lastUsedAt": token.last_used_at,
+        "beginAt": token.nbf,
+        "endAt": token.exp,
         "scopes": token.scopes.names(),
     })
 }

@@ -66,16 +66,29 @@ async fn lists_the_very_strings_that_were_issued() {
             "data": [
                 {
                     "id": 1, "name": "demo", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null, "scopes": null,
+                    "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null, "beginAt": null,
+                    "endAt": null, "scopes": null,
                 },
                 {
                     "id": 2, "name": "mine", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
-                    "token": token, "eventChannel": "api", "lastUsedAt": null, "scopes": null,
+                    "token": token, "eventChannel": "api", "lastUsedAt": null, "beginAt": null,
+                    "endAt": null, "scopes": null,
                 },
             ],
             "meta": {"message": "SUCCESS", "pagination": {"totalCount": 2, "offset": 0, "limit": 10}},
         })
     );
+}
+
+#[tokio::test]
+async fn begin_and_end_are_listed_as_they_were_asked_for() {
+    let stack = TestStack::start().await;
+    for (begin, end) in [(Some(NOW - 7), None), (None, Some(NOW + 7)), (Some(NOW + 60), Some(NOW + 61))] {
+        let body = with(with(admin_login("n"), "beginAt", begin), "endAt", end);
+        assert_eq!(stack.post("/auth/backend", &body).send().await.status, 200);
+        let listed = stack.list(&stack.demo_token, "").await.body["data"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!([&listed["beginAt"], &listed["endAt"]], [&json!(begin), &json!(end)]);
+    }
 }
 
 #[tokio::test]
