@@ -1,8 +1,8 @@
 //! The whole stack on one machine, in one process.
 //!
 //! Two HTTP servers, on 127.0.0.1 unless told otherwise: one stands for API Gateway and calls the functions with the
-//! events that API Gateway sends, beside a small API of somebody else's that the authorizer protects; one stands for AWS, with DynamoDB (embedded) and the calls of Secrets Manager that read,
-//! rotate and retire signing keys.
+//! events that API Gateway sends, beside a small API of somebody else's that the authorizer protects; one stands for AWS,
+//! with DynamoDB (embedded) and the calls of Secrets Manager that read, rotate and retire signing keys.
 
 pub mod aws;
 pub mod demo;
