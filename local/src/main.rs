@@ -106,6 +106,7 @@ fn greet(stack: &Stack, jwt: &str) {
 b2b-auth is ready.
 
   API                            {api}/api/io
+  what its authorizer protects   {api}/example/orders and /stock
   DynamoDB and Secrets Manager   {aws}
 
 Demo data
@@ -140,6 +141,10 @@ Try it
 
   curl -H \"authToken: $TOKEN\" -H 'Content-Type: application/json' \\
     -d '{{\"customerId\":{buyer_id}}}' {api}/api/io/auth/customers/storefront
+
+  curl -H \"authToken: $TOKEN\" -d \"token=$TOKEN\" {api}/api/io/oauth/introspect
+
+  curl -H \"Authorization: Bearer $TOKEN\" {api}/example/stock
 
 Ctrl-C stops it."
     );

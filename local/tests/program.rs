@@ -86,8 +86,8 @@ fn the_commands_that_it_prints_work_when_pasted() {
     let script = program.commands().replace("curl ", "curl -sS -w '\\n%{http_code}\\n' ");
     let output = Command::new("sh").args(["-e", "-c", &script]).output().expect("this test needs curl");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text.lines().filter(|line| *line == "200").count(), 5, "{text}");
-    assert_eq!(script.matches("curl ").count(), 5);
+    assert_eq!(text.lines().filter(|line| *line == "200").count(), 7, "{text}");
+    assert_eq!(script.matches("curl ").count(), 7);
 }
 
 #[test]
