@@ -94,20 +94,23 @@ class Aws:
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
     def deploy(self, name, template=ROOT / ".aws-sam/build/template.yaml", **parameters):
+        return Stack(self, name, self.deploy_template(name, template, **{**PARAMETERS, **parameters}))
+
+    def deploy_template(self, name, template, **parameters):
+        """Gives the outputs of the stack."""
         # The SAM CLI takes nothing for an empty value but two quotation marks.
-        given = {key: '""' if value == "" else value for key, value in {**PARAMETERS, **parameters}.items()}
+        given = {key: '""' if value == "" else value for key, value in parameters.items()}
         overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
         arguments = ["--config-file", ROOT / "samconfig.toml", "--template-file", template]
         arguments += ["--stack-name", name, "--region", "us-east-1", "--no-progressbar"]
         self.sam("deploy", *arguments, "--parameter-overrides", *overrides)
-        return Stack(self, name)
+        stack = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 class Stack:
-    def __init__(self, aws, name):
-        self.aws, self.name = aws, name
-        stack = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
-        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    def __init__(self, aws, name, outputs):
+        self.aws, self.name, self.outputs = aws, name, outputs
         self.api_host = f"{self.outputs['RestApiId']}.execute-api.localhost"
         # The one in the outputs is that of the real AWS.
         self.api_url = f"{aws.url}/restapis/{self.outputs['RestApiId']}/api/_user_request_/io"
@@ -161,9 +164,10 @@ class Stack:
         return answer["data"][0]["token"]
 
     def live(self, function):
-        """The version that callers reach."""
-        name = f"{self.name}-{function}"
-        return self.aws.client("lambda").get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+        """The version that callers reach, by whichever alias."""
+        aliases = self.aws.client("lambda").list_aliases(FunctionName=f"{self.name}-{function}")["Aliases"]
+        (version,) = {alias["FunctionVersion"] for alias in aliases}
+        return version
 
     def renew(self, function):
         """Gives callers a new version, whose instances are cold."""

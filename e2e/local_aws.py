@@ -1,10 +1,11 @@
-"""Starts the local AWS, and teaches its CloudFormation the one kind of resource that every stack of ours has and it lacks."""
+"""Starts the local AWS, and teaches it what every stack of ours needs and it lacks: a kind of resource, and by which alias a
+function is called."""
 
 import json
 import sys
 
 from ministack.app import main
-from ministack.services import secretsmanager
+from ministack.services import lambda_svc, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 
@@ -26,4 +27,17 @@ provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::ResourcePolicy"] = {
     "update": update,
     "delete": delete,
 }
+
+
+find = lambda_svc._get_func_record_for_ref
+
+
+def find_as_called(reference):
+    """A function is told the ARN by which it is called, and not that of the version behind the alias."""
+    record, config, name = find(reference)
+    is_qualified = reference.startswith("arn:") and reference.count(":") == 7
+    return record, {**config, "FunctionArn": reference} if config and is_qualified else config, name
+
+
+lambda_svc._get_func_record_for_ref = find_as_called
 sys.exit(main())
