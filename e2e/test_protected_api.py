@@ -269,7 +269,7 @@ def test_an_alias_says_who_is_let_in(example, callers, stack):
     uri = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{}/invocations"
     for_all = stack.outputs["AuthorizerArn"]
     everybody = [bearer(callers.storefront_token()), bearer(callers.tokens[STORE])]
-    for arn, status in [(for_all, 200), (for_all.replace(":live", ""), 200), (for_all.replace(":live", ":1"), 500)]:
+    for arn, status in [(for_all, 200), (for_all.removesuffix(":live"), 500), (for_all.replace(":live", ":1"), 500)]:
         with example.rest_authorizers(authorizerUri=uri.format(arn)):
             for headers in everybody:
                 assert example.call("REST", STOCK, headers)[0] == status, arn
