@@ -140,14 +140,16 @@ async fn faults_of_the_write_neither_fail_nor_delay_an_answer() {
 }
 
 #[tokio::test]
-async fn after_faults_of_the_write_the_next_use_is_written() {
+async fn after_a_fault_of_the_write_none_is_tried_for_a_minute() {
     let (direct, _stack, proxy) = behind_proxy().await;
     let account = direct.add_api_account(demo::STORE, &read_only()).await;
     let client = Client::new(&aws::sdk_config(&proxy.url).await);
     let table = TokenTable::new(client, direct.configuration.tokens_table.clone());
     let last_uses = LastUses::new(table, direct.clock.clock());
     let used = [Credential::ApiAccount { sha256: sha256(&account) }];
-    for (fate, seconds, expected) in [(Fate::internal_error(), 0, None), (Fate::Forwarded, 7, Some(NOW + 7))] {
+    for (fate, seconds, expected) in
+        [(Fate::internal_error(), 0, None), (Fate::Forwarded, 59, None), (Fate::Forwarded, 1, Some(NOW + 60))]
+    {
         proxy.fault_in(UPDATE, fate.clone());
         direct.clock.advance(seconds);
         last_uses.note(demo::STORE, &used);

@@ -12,6 +12,8 @@ use std::{
 
 /// Uses that are remembered as written; when there are more, all are forgotten. The table still writes each once an interval.
 const MAX_REMEMBERED: usize = 1000;
+/// Seconds after a write that failed in which none is tried: an instance that waits for one answers nobody else.
+const PAUSE: u64 = 60;
 
 /// The uses that one instance of a function has seen.
 pub struct LastUses {
@@ -25,6 +27,8 @@ struct Uses {
     /// When each was last noted here, in Unix seconds.
     noted: HashMap<Use, u64>,
     unwritten: Vec<(Use, u64)>,
+    /// When a write failed last, in Unix seconds.
+    failed_at: Option<u64>,
 }
 
 /// A store, and what was used in it.
@@ -37,10 +41,13 @@ impl LastUses {
         Self { tokens, clock, uses: Mutex::default() }
     }
 
-    /// Notes that credentials of a store were used, to be written later.
+    /// Notes that credentials of a store were used, to be written later; not while writes fail.
     pub fn note(&self, store_hash: &str, credentials: &[Credential]) {
         let now = self.clock.now();
         let mut uses = self.uses();
+        if uses.failed_at.is_some_and(|failed_at| now.abs_diff(failed_at) < PAUSE) {
+            return;
+        }
         for credential in credentials {
             let this = (store_hash.to_owned(), credential.clone());
             if uses.noted.get(&this).is_some_and(|noted| now.abs_diff(*noted) < LAST_USE_INTERVAL) {
@@ -54,7 +61,7 @@ impl LastUses {
         }
     }
 
-    /// Writes what was noted. A failure is only logged, and the next use tried again.
+    /// Writes what was noted. A failure is only logged, and a use tried again after [`PAUSE`].
     pub async fn write(&self) {
         let unwritten = std::mem::take(&mut self.uses().unwritten);
         for (this, at) in unwritten {
@@ -65,7 +72,9 @@ impl LastUses {
             };
             if let Err(fault) = written {
                 tracing::warn!(cause = %fault, "last use not noted");
-                self.uses().noted.remove(&this);
+                let mut uses = self.uses();
+                uses.noted.remove(&this);
+                uses.failed_at = Some(self.clock.now());
             }
         }
     }
