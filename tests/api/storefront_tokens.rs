@@ -202,6 +202,9 @@ async fn what_is_no_storefront_token_is_refused_with_the_reason() {
         (changed("bc_channel_id", Value::Null), "no channel"),
         (changed("bc_channel_id", json!(2)), "not a channel of the customer"),
         (changed("store_hash", json!("nostore")), "the store does not exist"),
+        (changed("store_hash", json!("")), "store_hash is no store"),
+        (changed("store_hash", json!("x".repeat(3000))), "store_hash is no store"),
+        (changed("db", json!("other")), "another db than default"),
     ] {
         is_refused(verify(&stack, &token).await, reason);
     }

@@ -58,8 +58,9 @@ impl<'a> Shown<'a> {
     #[must_use]
     pub fn in_headers(headers: &'a HeaderMap) -> Self {
         let [server_token, access_token, store_hash] = HEADERS.map(|name| {
-            let value = headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-            value.filter(|value| !value.trim().is_empty())
+            // White space beyond that of HTTP is shown, and bad: API Gateway may keep an answer under it.
+            let value = headers.get(name).filter(|value| !value.as_bytes().trim_ascii().is_empty());
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()))
         });
         Self { server_token, access_token, store_hash }
     }

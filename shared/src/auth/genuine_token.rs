@@ -3,10 +3,7 @@
 use crate::{
     auth::{Auth, credentials::Credential, denial::Denial, server_token::ServerToken, storefront_token},
     fault::Fault,
-    keys::{
-        claims::{SERVER, STOREFRONT, StorefrontTokenClaims},
-        jwt,
-    },
+    keys::claims::{SERVER, STOREFRONT, StorefrontTokenClaims},
     tables::{
         directory::{Customer, Store},
         reads::{Batch, Read, Reads},
@@ -72,9 +69,7 @@ impl Auth {
         // Its own word for what it is: the signature says that the word is ours.
         match claims["aud"].as_str() {
             Some(SERVER) => Ok(GenuineToken::Server(ServerToken::read(claims, kid, now)?)),
-            Some(STOREFRONT) => {
-                Ok(GenuineToken::Storefront(jwt::storefront_claims(claims, now).map_err(Denial::Invalid)?))
-            }
+            Some(STOREFRONT) => Ok(GenuineToken::Storefront(storefront_token::read(claims, now)?)),
             _ => Err(Denial::Invalid("its aud is neither server nor storefront")),
         }
     }

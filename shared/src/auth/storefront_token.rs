@@ -3,6 +3,7 @@
 use crate::{
     auth::{Auth, caller::Caller, denial::Denial},
     fault::Fault,
+    http::fields::is_store_hash,
     keys::{claims::StorefrontTokenClaims, jwt},
     tables::{
         directory::{Customer, Store},
@@ -10,6 +11,7 @@ use crate::{
     },
 };
 use serde::Serialize;
+use serde_json::Value;
 
 impl Auth {
     /// Signs the claims of a storefront token for a caller.
@@ -39,8 +41,17 @@ impl Auth {
     /// [`Denial::Invalid`], or a fault.
     async fn genuine_storefront_token(&self, token: &str) -> Result<StorefrontTokenClaims, Denial> {
         let (_, claims) = self.signed_claims(token).await?;
-        jwt::storefront_claims(claims, self.clock.now()).map_err(Denial::Invalid)
+        read(claims, self.clock.now())
     }
+}
+
+/// Reads the claims of a token that a key of ours has signed.
+pub(super) fn read(claims: Value, now: u64) -> Result<StorefrontTokenClaims, Denial> {
+    let claims = jwt::storefront_claims(claims, now).map_err(Denial::Invalid)?;
+    if !is_store_hash(&claims.store_hash) {
+        return Err(Denial::Invalid("store_hash is no store"));
+    }
+    Ok(claims)
 }
 
 /// Whether a genuine token is good in its store, for its customer as the directory knows him, if it does.

@@ -181,8 +181,7 @@ fn headers(pairs: Vec<(String, Vec<String>)>) -> Option<Pairs> {
 
 /// The value of a header, without what HTTP does not allow in one (RFC 9110, section 5.5).
 fn header_value(value: &str) -> String {
-    // Blank is blank, whatever kind of white space it is made of.
-    if value.trim().is_empty() { String::new() } else { value.replace(is_forbidden, "\u{fffd}") }
+    if value.trim_ascii().is_empty() { String::new() } else { value.replace(is_forbidden, "\u{fffd}") }
 }
 
 fn is_forbidden(c: char) -> bool {

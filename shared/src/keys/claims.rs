@@ -84,6 +84,8 @@ pub struct StorefrontTokenClaims {
     /// The customer's e-mail.
     pub email: String,
     pub store_hash: String,
+    /// Always [`DB`].
+    pub db: String,
     pub bc_customer_id: u64,
     /// Always [`STOREFRONT`].
     pub aud: String,

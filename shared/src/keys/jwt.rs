@@ -72,6 +72,9 @@ pub fn storefront_claims(claims: Value, now: u64) -> Result<StorefrontTokenClaim
     if claims.aud != STOREFRONT {
         return Err("not a storefront token");
     }
+    if claims.db != DB {
+        return Err("another db than default");
+    }
     check_times(claims.iat, claims.nbf, Some(claims.exp), now)?;
     Ok(claims)
 }
