@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use shared::keys::rotation;
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
-    Fate, LOG, NOW, PASSWORD, Service, Setup, TestStack, admin_login, behind_proxy, buyer_login, current_customer,
-    platform_jwt, with,
+    Authorizer, Fate, LOG, NOW, PASSWORD, Service, Setup, TestStack, admin_login, behind_proxy, buyer_login,
+    current_customer, platform_jwt, rest_event, with,
 };
 use yaml_rust2::Yaml;
 
@@ -175,6 +175,17 @@ async fn each_line_of_a_request_is_counted_as_what_it_is() {
 }
 
 #[tokio::test]
+async fn an_authorizer_that_an_owner_has_attached_wrongly_wakes_nobody() {
+    let stack = TestStack::start().await;
+    let mut event = rest_event(&json!({}));
+    event["requestContext"]["requestId"] = "attached-wrongly".into();
+    assert_eq!(Authorizer::of(&stack).ask("", &event).await.status(), 500);
+    let line = line_of("attached-wrongly");
+    assert_eq!(counting(&template(), "FunctionLogGroup", &line), Vec::<&str>::new(), "{line}");
+    assert_eq!(line["error"], "The authorizer is attached wrongly.");
+}
+
+#[tokio::test]
 async fn a_full_store_is_counted_apart() {
     let mut setup = Setup::default();
     setup.configuration.max_tokens_per_store = 1;
@@ -192,9 +203,10 @@ fn lambdas_own_lines_are_counted_where_a_function_failed() {
         ("platform.report", "success", None, [].as_slice()),
         ("platform.report", "error", None, &["FunctionErrors"]),
         ("platform.report", "error", Some("Runtime.ExitError"), &["FunctionErrors"]),
-        ("platform.report", "error", Some("AuthorizerFault"), &["FunctionErrors"]),
-        // Of an authorizer, that somebody gets a 401.
+        ("platform.report", "error", Some("Runtime.OutOfMemory"), &["FunctionErrors"]),
+        // Of an authorizer, that somebody gets a 401; under which name was not tried.
         ("platform.report", "error", Some("Unauthorized"), &[]),
+        ("platform.report", "error", Some("Runtime.Unknown"), &[]),
         ("platform.report", "failure", None, &["FunctionErrors"]),
         ("platform.report", "timeout", None, &["FunctionErrors"]),
         ("platform.runtimeDone", "timeout", None, &[]),

@@ -172,6 +172,10 @@ async fn no_credentials_and_bad_ones_are_a_401_where_the_api_knows_one() {
         json!({}),
         json!({"Authorization": "", "authToken": " "}),
         json!({"X-Store-Hash": demo::STORE}),
+        // Under such a value an answer could be kept, and then serve whoever sends it.
+        both(json!({"Authorization": "\u{a0}"}), json!({"authToken": good})),
+        both(json!({"authToken": "\u{3000}"}), bearer(&good)),
+        both(json!({"X-Auth-Token": "\u{b}"}), bearer(&good)),
         json!({"Authorization": good}),
         json!({"Authorization": format!("Bearer{good}")}),
         json!({"Authorization": format!("Basic {good}")}),

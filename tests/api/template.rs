@@ -645,7 +645,7 @@ fn api_gateway_may_ask_the_authorizer_by_each_alias_that_is_given_out_and_by_no_
     let asked: BTreeSet<_> = gateways.iter().map(|permission| text(&permission["FunctionName"])).collect();
     assert_eq!(asked, given_out.into());
     for permission in gateways {
-        let of_this_account = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:*";
+        let of_this_account = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:*/authorizers/*";
         assert_eq!(text(&permission["SourceArn"]), of_this_account);
     }
     assert_eq!(text(&template["Globals"]["Function"]["AutoPublishAlias"]), "live");

@@ -29,8 +29,9 @@ pub struct Destination {
     pub request_id: Option<String>,
     pub api_id: Option<String>,
     pub stage: Option<String>,
-    /// As `GET /orders/{id}`, or what a REST API has instead: its resource, as `/orders/{id}`.
-    #[serde(alias = "resourcePath")]
+    /// Of a REST API, as `/orders/{id}`.
+    pub resource_path: Option<String>,
+    /// Of others, as `GET /orders/{id}`.
     pub route_key: Option<String>,
 }
 

@@ -23,6 +23,7 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 /// The one error that API Gateway makes a 401 of.
 pub const UNAUTHORIZED: &str = "Unauthorized";
 const FAULT: &str = "The request could not be authorized because of an internal error.";
+const MISATTACHED: &str = "The authorizer is attached wrongly.";
 
 /// What is found of a request.
 enum Verdict {
@@ -31,6 +32,8 @@ enum Verdict {
     KeptOut(Principal, &'static str),
     /// No credentials, or bad ones, and what is bad.
     Unauthorized(&'static str),
+    /// The API's owner has attached the authorizer wrongly, and what is to be mended.
+    Misattached(&'static str),
     /// Nobody can say.
     Fault(String),
 }
@@ -57,6 +60,7 @@ pub async fn answer(services: &Services, function_arn: &str, event: &str) -> Res
         (AnswerForm::SimpleResponse, Verdict::KeptOut(..) | Verdict::Unauthorized(_)) => {
             Ok(json!({"isAuthorized": false}))
         }
+        (_, Verdict::Misattached(_)) => Err(failure("AuthorizerMisattached", MISATTACHED)),
         (_, Verdict::Fault(_)) => Err(failure("AuthorizerFault", FAULT)),
     }
 }
@@ -64,11 +68,11 @@ pub async fn answer(services: &Services, function_arn: &str, event: &str) -> Res
 async fn decide(services: &Services, event: &Result<Event, &'static str>, function_arn: &str) -> Verdict {
     let event = match event {
         Ok(event) => event,
-        Err(problem) => return Verdict::Fault((*problem).into()),
+        Err(problem) => return Verdict::Misattached(problem),
     };
     let rule = match Rule::of(function_arn, &event.stage_variables) {
         Ok(rule) => rule,
-        Err(problem) => return Verdict::Fault(problem.into()),
+        Err(problem) => return Verdict::Misattached(problem),
     };
     match services.auth.principal(&event.headers).await {
         Ok(principal) => match rule.check(&principal) {
@@ -86,9 +90,10 @@ async fn decide(services: &Services, event: &Result<Event, &'static str>, functi
 /// With the status that the caller of the API gets.
 fn log(verdict: &Verdict, answer: &AnswerForm, destination: &Destination, started: Instant) {
     let function = "authorize-request";
-    let Destination { request_id, api_id, stage, route_key } = destination;
+    let Destination { request_id, api_id, stage, resource_path, route_key } = destination;
     let [request, api, stage, route] =
-        [request_id, api_id, stage, route_key].map(|text| text.as_deref().unwrap_or_default());
+        [request_id, api_id, stage, route_key.as_ref().map_or(resource_path, |_| route_key)]
+            .map(|text| text.as_deref().unwrap_or_default());
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match verdict {
         Verdict::LetIn(principal) => {
@@ -114,6 +119,10 @@ fn log(verdict: &Verdict, answer: &AnswerForm, destination: &Destination, starte
             // An HTTP API has no other word for it.
             let status = if *answer == AnswerForm::SimpleResponse { 403 } else { 401 };
             tracing::info!(function, request, api, stage, route, status, milliseconds, error = UNAUTHORIZED, cause);
+        }
+        Verdict::Misattached(cause) => {
+            let error = MISATTACHED;
+            tracing::warn!(function, request, api, stage, route, status = 500, milliseconds, error, cause);
         }
         Verdict::Fault(cause) => {
             tracing::error!(function, request, api, stage, route, status = 500, milliseconds, error = FAULT, cause);

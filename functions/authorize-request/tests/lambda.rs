@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::{path::Path, process::Stdio};
-use tests::{Lambda, Outcome, RuntimeApi, TestStack, http_event, rest_event};
+use tests::{Lambda, Outcome, RuntimeApi, TestStack, http_event, rest_event, with};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_authorize-request");
 
@@ -38,7 +38,8 @@ async fn a_refusal_is_the_one_error_that_api_gateway_makes_a_401_of_and_no_error
     let mut command = runtime_api.command(Path::new(BINARY), stack.aws_url());
     let mut function = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut errors = Vec::new();
-    for event in [rest_event(&shown("x")).to_string(), "{}".into(), "{".into(), "[[".repeat(200)] {
+    let wrongly = with(rest_event(&shown("x")), "type", "TOKEN").to_string();
+    for event in [rest_event(&shown("x")).to_string(), wrongly, "{".into(), "[[".repeat(200)] {
         match runtime_api.invoke(event).await {
             Some(Outcome::Error(error)) => errors.push(serde_json::from_str::<Value>(&error).unwrap()),
             outcome => panic!("{outcome:?}"),
@@ -46,8 +47,8 @@ async fn a_refusal_is_the_one_error_that_api_gateway_makes_a_401_of_and_no_error
     }
     function.kill().unwrap();
     assert_eq!(errors[0], json!({"errorType": "Unauthorized", "errorMessage": "Unauthorized"}));
-    let fault = "The request could not be authorized because of an internal error.";
-    assert_eq!(errors[1], json!({"errorType": "AuthorizerFault", "errorMessage": fault}));
+    let wrongly = "The authorizer is attached wrongly.";
+    assert_eq!(errors[1], json!({"errorType": "AuthorizerMisattached", "errorMessage": wrongly}));
     assert!(errors[2..].iter().all(|error| error["errorMessage"] != "Unauthorized"), "{errors:?}");
 
     let output = function.wait_with_output().unwrap();
@@ -55,5 +56,5 @@ async fn a_refusal_is_the_one_error_that_api_gateway_makes_a_401_of_and_no_error
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let ours = lines.iter().filter(|line| line["function"] == "authorize-request");
     let levels: Vec<_> = ours.map(|line| (&line["level"], &line["status"])).collect();
-    assert_eq!(levels, [(&json!("INFO"), &json!(401)), (&json!("ERROR"), &json!(500))], "{log}");
+    assert_eq!(levels, [(&json!("INFO"), &json!(401)), (&json!("WARN"), &json!(500))], "{log}");
 }
