@@ -1,6 +1,6 @@
 # `make` lists the commands. What CI runs stands in .ci/ and is only called from here.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt arrows dependencies openapi moto build bench validate e2e browser ci deploy doctor clean
+.PHONY: help run test lint fmt arrows dependencies fuzz openapi moto build bench validate e2e browser ci deploy doctor clean
 
 # Which part of samconfig.toml: default, staging or prod.
 CONFIG ?= default
@@ -23,12 +23,16 @@ lint: ## format and clippy
 
 fmt: ## formats the code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 arrows: ## which module stands on which, and that none stands on one it must not
 	cargo test -p tests --test architecture -- --nocapture
 
 dependencies: ## licences, bans, sources and advisories of the dependencies
 	.ci/dependencies
+
+fuzz: ## made-up events for two functions; ARGS=-max_total_time=600 for longer
+	.ci/fuzz $(ARGS)
 
 openapi: ## openapi.yaml against what is really answered
 	.ci/openapi
