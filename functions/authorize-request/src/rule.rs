@@ -24,7 +24,7 @@ impl Rule {
     /// # Errors
     /// Says what its owner has to mend.
     pub fn of(function_arn: &str, stage_variables: &HashMap<String, Option<String>>) -> Result<Self, &'static str> {
-        let kinds = match alias(function_arn)? {
+        let kinds = match alias(function_arn) {
             Some("live") => Kind::ALL.as_slice(),
             Some("storefront") => &[Kind::Storefront],
             Some("server") => &[Kind::Server, Kind::ApiAccount],
@@ -58,12 +58,11 @@ impl Rule {
     }
 }
 
-/// The alias of an `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME:ALIAS`, none if it names the function alone.
-fn alias(function_arn: &str) -> Result<Option<&str>, &'static str> {
+/// The alias of an `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME:ALIAS`.
+fn alias(function_arn: &str) -> Option<&str> {
     match function_arn.split(':').collect::<Vec<_>>()[..] {
-        ["arn", _, "lambda", _, _, "function", _] => Ok(None),
-        ["arn", _, "lambda", _, _, "function", _, alias] => Ok(Some(alias)),
-        _ => Err("Lambda did not say by which ARN the authorizer is attached"),
+        ["arn", _, "lambda", _, _, "function", _, alias] => Some(alias),
+        _ => None,
     }
 }
 
