@@ -198,6 +198,11 @@ impl TestStack {
         self.sdk_config.endpoint_url().unwrap()
     }
 
+    /// Whether it is a stack that the SAM CLI deployed, which has a name.
+    pub fn is_deployed(&self) -> bool {
+        !self.url.contains("127.0.0.1")
+    }
+
     /// Address below which the endpoints are.
     pub fn api_url(&self) -> String {
         format!("{}/api/io", self.url)
