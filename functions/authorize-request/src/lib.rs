@@ -95,38 +95,25 @@ fn log(verdict: &Verdict, answer: &AnswerForm, destination: &Destination, starte
         [request_id, api_id, stage, route_key.as_ref().map_or(resource_path, |_| route_key)]
             .map(|text| text.as_deref().unwrap_or_default());
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match verdict {
-        Verdict::LetIn(principal) => {
-            let kind = Kind::of(principal).name();
-            tracing::info!(function, request, api, stage, route, status = 200, milliseconds, kind);
-        }
-        Verdict::KeptOut(principal, cause) => {
-            let kind = Kind::of(principal).name();
-            tracing::info!(
-                function,
-                request,
-                api,
-                stage,
-                route,
-                status = 403,
-                milliseconds,
-                kind,
-                error = "Forbidden",
-                cause
-            );
-        }
+    let (status, kind, error, cause) = match verdict {
+        Verdict::LetIn(principal) => (200, Some(Kind::of(principal).name()), None, None),
+        Verdict::KeptOut(principal, cause) => (403, Some(Kind::of(principal).name()), Some("Forbidden"), Some(*cause)),
+        // An HTTP API has no other word for it than 403.
         Verdict::Unauthorized(cause) => {
-            // An HTTP API has no other word for it.
             let status = if *answer == AnswerForm::SimpleResponse { 403 } else { 401 };
-            tracing::info!(function, request, api, stage, route, status, milliseconds, error = UNAUTHORIZED, cause);
+            (status, None, Some(UNAUTHORIZED), Some(*cause))
         }
-        Verdict::Misattached(cause) => {
-            let error = MISATTACHED;
-            tracing::warn!(function, request, api, stage, route, status = 500, milliseconds, error, cause);
+        Verdict::Misattached(cause) => (500, None, Some(MISATTACHED), Some(*cause)),
+        Verdict::Fault(cause) => (500, None, Some(FAULT), Some(cause.as_str())),
+    };
+    match verdict {
+        Verdict::Fault(_) => {
+            tracing::error!(function, request, api, stage, route, status, milliseconds, kind, error, cause);
         }
-        Verdict::Fault(cause) => {
-            tracing::error!(function, request, api, stage, route, status = 500, milliseconds, error = FAULT, cause);
+        Verdict::Misattached(_) => {
+            tracing::warn!(function, request, api, stage, route, status, milliseconds, kind, error, cause);
         }
+        _ => tracing::info!(function, request, api, stage, route, status, milliseconds, kind, error, cause),
     }
 }
 
@@ -145,48 +132,38 @@ fn policy(effect: &str, resource: &str, principal: &Principal) -> Value {
 
 /// For the API's access log.
 fn principal_id(principal: &Principal) -> String {
+    let store_hash = principal.store_hash();
     match principal {
         Principal::Token(GenuineToken::Storefront(claims)) => {
-            format!("{}/customers/{}", claims.store_hash, claims.bc_customer_id)
+            format!("{store_hash}/customers/{}", claims.bc_customer_id)
         }
-        Principal::Token(GenuineToken::Server(token)) => format!("{}/tokens/{}", token.store_hash, token.identity.id),
-        Principal::ApiAccount { store_hash, .. } => format!("{store_hash}/api-account"),
+        Principal::Token(GenuineToken::Server(token)) => format!("{store_hash}/tokens/{}", token.identity.id),
+        Principal::ApiAccount { .. } => format!("{store_hash}/api-account"),
     }
 }
 
 /// What the API's backend is told: texts only, which is all that every kind of API passes on.
 fn context_of(principal: &Principal) -> Map<String, Value> {
-    let allowed = |scopes: &Scopes| Some(scopes.names_or_all());
-    let kind = Some(Kind::of(principal).name().to_owned());
-    let [store_hash, customer_id, email, channel_id, token_id, scope] = match principal {
+    let [customer_id, email, channel_id, token_id] = match principal {
         Principal::Token(GenuineToken::Storefront(claims)) => [
-            Some(claims.store_hash.clone()),
             Some(claims.bc_customer_id.to_string()),
             Some(claims.email.clone()),
             claims.channel_id().map(|id| id.to_string()),
             None,
-            None,
         ],
-        Principal::Token(GenuineToken::Server(ServerToken { store_hash, identity })) => [
-            Some(store_hash.clone()),
-            None,
-            Some(identity.email.clone()),
-            None,
-            Some(identity.id.to_string()),
-            allowed(&identity.scopes),
-        ],
-        Principal::ApiAccount { store_hash, scopes } => {
-            [Some(store_hash.clone()), None, None, None, None, allowed(scopes)]
+        Principal::Token(GenuineToken::Server(ServerToken { identity, .. })) => {
+            [None, Some(identity.email.clone()), None, Some(identity.id.to_string())]
         }
+        Principal::ApiAccount { .. } => [None, None, None, None],
     };
     let members = [
-        ("kind", kind),
-        ("storeHash", store_hash),
+        ("kind", Some(Kind::of(principal).name().into())),
+        ("storeHash", Some(principal.store_hash().into())),
         ("customerId", customer_id),
         ("email", email),
         ("channelId", channel_id),
         ("tokenId", token_id),
-        ("scope", scope),
+        ("scope", principal.scopes().map(Scopes::names_or_all)),
     ];
     members.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))).collect()
 }

@@ -23,6 +23,14 @@ pub enum Principal {
 }
 
 impl Principal {
+    #[must_use]
+    pub fn store_hash(&self) -> &str {
+        match self {
+            Self::Token(token) => token.store_hash(),
+            Self::ApiAccount { store_hash, .. } => store_hash,
+        }
+    }
+
     /// What the credentials are limited to; none where they are of a kind that has no scopes.
     #[must_use]
     pub fn scopes(&self) -> Option<&Scopes> {
