@@ -108,7 +108,10 @@ async fn lines_tell_causes() {
         (401, "/orders", ["cause", "wrong signature"]),
         (403, "/stock", ["cause", "limited to scopes that are not let in"]),
     ] {
-        let expected = json!({"function": "authorize-request", "api": "example", "stage": "example", "route": route, "status": status, name: value});
+        let expected = json!({
+            "function": "authorize-request", "api": "example", "stage": "example", "route": route, "status": status,
+            name: value,
+        });
         let is_expected =
             |fields: &Value| expected.as_object().unwrap().iter().all(|(name, value)| fields[name] == *value);
         let line = lines.iter().find(|line| is_expected(&line["fields"])).unwrap_or_else(|| panic!("{expected}"));

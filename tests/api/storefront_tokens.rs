@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::{
     auth::denial::Denial,
     keys::{claims::StorefrontTokenClaims, jwt::DAY},
-    services::Services,
+    scopes::Scopes,
     tables::directory::{Customer, CustomerLogin, Store},
 };
 use tests::{
@@ -17,13 +17,9 @@ use tests::{
 /// A stranger is a customer whom only the platform knows.
 const STRANGER: u64 = 4927;
 
-fn services(stack: &TestStack) -> Services {
-    Services::new(&stack.dynamodb, &stack.secrets, stack.configuration.clone(), stack.clock.clock())
-}
-
 /// As the operator's tool does it; introspection and the authorizer must say the same.
 async fn verify(stack: &TestStack, token: &str) -> Result<StorefrontTokenClaims, String> {
-    let verified = services(stack).auth.storefront_token(token).await;
+    let verified = stack.services().auth.storefront_token(token).await;
     let introspected = stack.introspect(token).token(&stack.demo_token).send().await;
     assert_eq!(introspected.status, if token.is_empty() { 422 } else { 200 }, "{}", introspected.body);
     // It tells of server-to-server tokens too.
@@ -57,6 +53,46 @@ pub async fn tokens(stack: &TestStack) -> Vec<(&'static str, String)> {
         tokens.push((name, call.token(&stack.demo_token).send().await.storefront_token().to_owned()));
     }
     tokens
+}
+
+/// What is no good token of either kind, whoever is shown it.
+pub async fn bad_tokens(stack: &TestStack) -> Vec<String> {
+    let good = &stack.demo_token;
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let claims_part = message.split_once('.').unwrap().1;
+    let (claims, storefront) = (decode(good).1, decode(&tokens(stack).await.remove(2).1).1);
+    let other_key = "another key of thirty-two bytes...";
+    let changed = |name: &str, value: Value| signed_with_demo_key(&with(claims.clone(), name, value));
+    let changed_storefront = |name: &str, value: Value| signed_with_demo_key(&with(storefront.clone(), name, value));
+    let deleted = stack.create_token("deleted").await;
+    let delete = stack.delete(&json!({"id": decode(&deleted).1["jti"]})).token(good);
+    assert_eq!(delete.send().await.status, 200);
+    vec![
+        "x".into(),
+        "eyJ".into(),
+        "..".into(),
+        format!("{good}x"),
+        good[..good.len() - 1].into(),
+        good.to_uppercase(),
+        format!("{message}."),
+        format!("eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIiwia2lkIjoiZGVtbyJ9.{claims_part}.{signature}"),
+        deleted,
+        stack.add_api_account(demo::STORE, &Scopes::ALL).await,
+        platform_jwt(&current_customer(NOW)),
+        sign(&keyed("demo"), &claims, other_key),
+        sign(&keyed("unknown"), &claims, other_key),
+        sign(&Header::default(), &claims, demo::APP_CLIENT_SECRET),
+        changed("jti", json!("77")),
+        changed("aud", json!("storefront")),
+        changed("aud", json!("elsewhere")),
+        changed("aud", json!(["server", "storefront"])),
+        changed("scope", json!("tokens:read")),
+        changed("scope", json!("storefront")),
+        changed("store_hash", json!(demo::OTHER_STORE)),
+        changed("iat", json!(NOW + 6)),
+        changed_storefront("exp", json!(NOW - 5)),
+        changed_storefront("aud", json!("server")),
+    ]
 }
 
 async fn token_of_stranger(stack: &TestStack) -> String {

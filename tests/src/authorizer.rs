@@ -1,12 +1,9 @@
 //! The authorizer, asked as API Gateway asks it, and its answer taken as API Gateway takes it.
 
-use crate::TestStack;
+use crate::{TestStack, stack::cold_clients};
 use authorize_request::{UNAUTHORIZED, answer};
-use aws_sdk_dynamodb::Client as DynamoDb;
-use aws_sdk_secretsmanager::Client as SecretsManager;
-use local::aws;
 use serde_json::{Value, json};
-use shared::{aws::timeouts, services::Services};
+use shared::services::Services;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,17 +30,13 @@ const API: &str = "arn:aws:execute-api:us-east-1:123456789012:abc123";
 
 impl Authorizer {
     pub fn of(stack: &TestStack) -> Self {
-        Self::with_clients(stack, &stack.dynamodb, &stack.secrets)
+        Self(stack.services())
     }
 
     /// As after a cold start in production, with the AWS at this address.
     pub async fn cold(stack: &TestStack, aws_url: &str) -> Self {
-        let sdk_config = aws::sdk_config(aws_url).await.into_builder().timeout_config(timeouts()).build();
-        Self::with_clients(stack, &DynamoDb::new(&sdk_config), &SecretsManager::new(&sdk_config))
-    }
-
-    pub fn with_clients(stack: &TestStack, dynamodb: &DynamoDb, secrets: &SecretsManager) -> Self {
-        Self(Services::new(dynamodb, secrets, stack.configuration.clone(), stack.clock.clock()))
+        let (dynamodb, secrets) = cold_clients(aws_url).await;
+        Self(stack.services_with(&dynamodb, &secrets))
     }
 
     /// Asks it by an alias, or by its own name where that is empty.

@@ -14,6 +14,7 @@ use shared::{
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
     scopes::{Scope, Scopes},
+    services::Services,
     tables::{
         directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE},
         items::{Item, from_item, key, number},
@@ -189,8 +190,18 @@ impl TestStack {
 
     /// Functions as after a cold start in production: nothing is cached yet, and time-outs are short.
     pub async fn fresh_functions(&self, aws_url: &str) -> Self {
-        let sdk_config = aws::sdk_config(aws_url).await.into_builder().timeout_config(timeouts()).build();
-        self.with_clients(&DynamoDb::new(&sdk_config), &SecretsManager::new(&sdk_config)).await
+        let (dynamodb, secrets) = cold_clients(aws_url).await;
+        self.with_clients(&dynamodb, &secrets).await
+    }
+
+    /// What a function of the stack works with that has answered nobody yet.
+    pub fn services(&self) -> Services {
+        self.services_with(&self.dynamodb, &self.secrets)
+    }
+
+    /// The same, with these clients.
+    pub fn services_with(&self, dynamodb: &DynamoDb, secrets: &SecretsManager) -> Services {
+        Services::new(dynamodb, secrets, self.configuration.clone(), self.clock.clock())
     }
 
     /// Address of its AWS.
@@ -351,6 +362,12 @@ impl TestStack {
         let login = CustomerLogin { customer, password_hash: PASSWORD_HASH.clone() };
         self.accounts().put_customer(demo::STORE, &login).await.unwrap();
     }
+}
+
+/// As after a cold start in production, with the AWS at this address: nothing is connected yet, and time-outs are short.
+pub(crate) async fn cold_clients(aws_url: &str) -> (DynamoDb, SecretsManager) {
+    let sdk_config = aws::sdk_config(aws_url).await.into_builder().timeout_config(timeouts()).build();
+    (DynamoDb::new(&sdk_config), SecretsManager::new(&sdk_config))
 }
 
 pub fn sha256(access_token: &str) -> String {

@@ -1,13 +1,12 @@
 //! `POST /oauth/introspect`.
 
-use crate::storefront_tokens::tokens;
+use crate::storefront_tokens::{bad_tokens, tokens};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use local::demo;
 use serde_json::{Value, json};
 use shared::{keys::jwt::DAY, scopes::Scopes};
 use tests::{
-    Answer, Call, NOW, TestStack, admin_login, current_customer, decode, eventually, keyed, new_key, platform_jwt,
-    rotated_keyring, sign, signed_with_demo_key, with,
+    Answer, Call, NOW, TestStack, admin_login, decode, eventually, new_key, rotated_keyring, signed_with_demo_key, with,
 };
 
 async fn introspect(stack: &TestStack, token: &str) -> Answer {
@@ -66,35 +65,7 @@ async fn storefront_tokens_of_all_three_endpoints_are_told_alike() {
 async fn of_what_is_no_good_token_nothing_is_said() {
     let stack = TestStack::start().await;
     let good = stack.demo_token.clone();
-    let claims = decode(&good).1;
-    let deleted = stack.create_token("deleted").await;
-    let id = decode(&deleted).1["jti"].clone();
-    assert_eq!(stack.delete(&json!({"id": id})).token(&good).send().await.status, 200);
-    let account = stack.add_api_account(demo::STORE, &Scopes::ALL).await;
-    let (_, storefront) = tokens(&stack).await.remove(0);
-    let expired = signed_with_demo_key(&with(decode(&storefront).1, "exp", NOW - 6));
-    for token in [
-        "x",
-        "eyJ",
-        "..",
-        &format!("{good}x"),
-        &good[..good.len() - 1],
-        &good.to_uppercase(),
-        &format!(" {good}"),
-        &deleted,
-        &account,
-        &expired,
-        &platform_jwt(&current_customer(NOW)),
-        &sign(&keyed("demo"), &claims, "another key of thirty-two bytes..."),
-        &sign(&keyed("unknown"), &claims, "another key of thirty-two bytes..."),
-        &signed_with_demo_key(&with(claims.clone(), "jti", "77")),
-        &signed_with_demo_key(&with(claims.clone(), "aud", "storefront")),
-        &signed_with_demo_key(&with(claims.clone(), "aud", "elsewhere")),
-        &signed_with_demo_key(&with(claims.clone(), "aud", ["server", "storefront"])),
-        &signed_with_demo_key(&with(claims.clone(), "scope", "tokens:read")),
-        &signed_with_demo_key(&with(claims.clone(), "iat", NOW + 6)),
-        &signed_with_demo_key(&with(decode(&storefront).1, "aud", "server")),
-    ] {
+    for token in bad_tokens(&stack).await.iter().chain(&[format!(" {good}")]) {
         is_inactive(&stack, token).await;
     }
     assert_eq!(introspect(&stack, &good).await.body["active"], true);
