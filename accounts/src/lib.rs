@@ -18,7 +18,7 @@ pub use api_accounts::ListedApiAccount;
 pub use current_customer::current_customer_jwt;
 pub use customers::{CustomerChange, MAX_CUSTOMERS, MAX_LOOKED_UP, Place};
 pub use lists::Items;
-pub use stores::{Contents, ListedStore};
+pub use stores::{Contents, ListedStore, StoreChange};
 pub use tokens::{Signature, StoredToken};
 pub use users::UserChange;
 

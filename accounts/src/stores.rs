@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     fault::Fault,
     tables::{
-        directory::{API_ACCOUNTS, CUSTOMER_EMAILS, STORE, STORES, Store, USERS},
+        directory::{API_ACCOUNTS, CUSTOMER_EMAILS, CustomerDirectory, STORE, STORES, Store, USERS},
         items::{key, to_item},
         reads::Read,
         tokens::TOKENS,
@@ -26,9 +26,14 @@ pub struct ListedStore {
 #[derive(Serialize)]
 struct NoAttributes {}
 
+/// What is set of a store. Serializes to the attribute that changes.
 #[derive(Serialize)]
-struct Channels<'a> {
-    channels: &'a [u64],
+#[serde(rename_all = "snake_case")]
+pub enum StoreChange {
+    /// Ids of all its channels.
+    Channels(Vec<u64>),
+    /// Where its customers are.
+    CustomerDirectory(CustomerDirectory),
 }
 
 /// How much is in a store.
@@ -75,7 +80,7 @@ impl Accounts {
 
     /// Adds a store, as one that is made now.
     pub async fn add_store(&self, store_hash: &str, channels: Vec<u64>) -> Result<Addition, Fault> {
-        let store = Store { channels, created_at: self.clock.now() };
+        let store = Store { channels, created_at: self.clock.now(), ..Store::default() };
         let items = vec![
             self.put_new(key(store_hash, STORE.into()), &store)?,
             self.put(key(STORES, store_hash.into()), &NoAttributes {})?,
@@ -92,9 +97,9 @@ impl Accounts {
         self.write(items).await.map(drop)
     }
 
-    /// Sets the channels of a store.
-    pub async fn set_channels(&self, store_hash: &str, channels: &[u64]) -> Result<Edit, Fault> {
-        let attributes = to_item([].into(), &Channels { channels })?;
+    /// Changes a store.
+    pub async fn change_store(&self, store_hash: &str, change: &StoreChange) -> Result<Edit, Fault> {
+        let attributes = to_item([].into(), change)?;
         self.edit(vec![self.update(key(store_hash, STORE.into()), attributes, Condition::IsThere)?]).await
     }
 

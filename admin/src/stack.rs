@@ -23,8 +23,9 @@ use aws_sdk_dynamodb::config::Credentials;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use shared::{
     aws,
+    bigcommerce::Addresses,
     clock::Clock,
-    configuration::{Configuration, StorefrontAccess},
+    configuration::{BigCommerceSettings, Configuration, StorefrontAccess},
     fault::{Chain, Fault},
     keys::jwt::LEEWAY,
     services::Services,
@@ -147,20 +148,23 @@ impl Stack {
     pub async fn open(arguments: &TargetArguments) -> Result<Self, Failure> {
         match arguments.deployed()? {
             Some(name) => Self::deployed(&name, arguments).await,
-            None => Ok(Self::local(arguments).await),
+            None => Self::local(arguments).await,
         }
     }
 
-    async fn local(arguments: &TargetArguments) -> Self {
+    async fn local(arguments: &TargetArguments) -> Result<Self, Failure> {
         let endpoint = arguments.aws_endpoint.as_deref().unwrap_or(LOCAL_AWS);
         let config = patient_config(2, connection::Client::new(None))
             .endpoint_url(endpoint)
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("local", "local", None, None, "local"));
-        let configuration = Configuration::local(StorefrontAccess::AuthToken);
+        let mut configuration = Configuration::local(StorefrontAccess::AuthToken);
+        if let Some(addresses) = bigcommerce_addresses()? {
+            configuration.bigcommerce.addresses = addresses;
+        }
         let api_url = arguments.api_url.as_deref().unwrap_or(LOCAL_API);
         let place = format!("local at {endpoint}");
-        Self::new("local", place, &config.load().await, configuration, Clock::system(), api_url)
+        Ok(Self::new("local", place, &config.load().await, configuration, Clock::system(), api_url))
     }
 
     async fn deployed(name: &str, arguments: &TargetArguments) -> Result<Self, Failure> {
@@ -218,6 +222,11 @@ impl Stack {
             allowed_origins: parameter("AllowedOrigins").parse().unwrap_or_default(),
             max_tokens_per_store: parameter("MaxTokensPerStore").parse().unwrap_or(1000),
             rotation_days: parameter("RotationDays").parse().unwrap_or(0),
+            bigcommerce: BigCommerceSettings {
+                addresses: bigcommerce_addresses()?.unwrap_or_default(),
+                secret_prefix: output("BigCommerceSecretPrefix")?,
+                calls_per_window: parameter("BigCommerceCalls").parse().unwrap_or(50),
+            },
         };
         let api_url = match &arguments.api_url {
             Some(url) => url.clone(),
@@ -281,6 +290,18 @@ impl Stack {
         };
         self.actor.get_or_init(|| find).await
     }
+}
+
+/// Where BigCommerce is, if the environment says so, by the names that functions know too.
+fn bigcommerce_addresses() -> Result<Option<Addresses>, Failure> {
+    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (api, storefront) = (value("BIGCOMMERCE_API_URL"), value("BIGCOMMERCE_STOREFRONT_URL"));
+    if api.is_none() && storefront.is_none() {
+        return Ok(None);
+    }
+    Addresses::new(api.as_deref(), storefront.as_deref()).map(Some).map_err(|problem| {
+        Failure::new(Kind::Invalid, format!("BIGCOMMERCE_API_URL or BIGCOMMERCE_STOREFRONT_URL: {problem}."))
+    })
 }
 
 /// The functions' configuration, but with the patience of a person and through longer throttling.

@@ -178,6 +178,6 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Faul
         tokens.create(STORE, counter, max, clock.now(), &maker, token_record).await?;
     }
     // The other store comes last: it says that all is there.
-    accounts.put_store(STORE, &Store { channels: vec![1, 2], created_at: 0 }).await?;
-    accounts.put_store(OTHER_STORE, &Store { channels: vec![1], created_at: 0 }).await
+    accounts.put_store(STORE, &Store { channels: vec![1, 2], ..Store::default() }).await?;
+    accounts.put_store(OTHER_STORE, &Store { channels: vec![1], ..Store::default() }).await
 }

@@ -1,6 +1,6 @@
 //! The settings of a deployment, read once at start.
 
-use crate::http::cors::AllowedOrigins;
+use crate::{bigcommerce::Addresses, http::cors::AllowedOrigins};
 use std::{env, str::FromStr};
 
 /// Who may call the exchange and the login endpoint.
@@ -45,6 +45,19 @@ pub struct Configuration {
     pub max_tokens_per_store: u64,
     /// Days between rotations of the signing key; 0 for none.
     pub rotation_days: u64,
+    /// What it takes to use BigCommerce as a customer directory.
+    pub bigcommerce: BigCommerceSettings,
+}
+
+/// What it takes to use BigCommerce as a customer directory.
+#[derive(Clone, Debug)]
+pub struct BigCommerceSettings {
+    /// Where it is.
+    pub addresses: Addresses,
+    /// What the names of the secrets with the stores' API accounts begin with; a store's hash follows.
+    pub secret_prefix: String,
+    /// Calls in [`WINDOW`](crate::tables::call_budget::WINDOW) seconds that all functions together make for a store.
+    pub calls_per_window: u64,
 }
 
 /// An environment variable that is missing or that cannot be understood.
@@ -69,6 +82,11 @@ impl Configuration {
             allowed_origins: AllowedOrigins::default(),
             max_tokens_per_store: 1000,
             rotation_days: 0,
+            bigcommerce: BigCommerceSettings {
+                addresses: Addresses::of_stand_in("http://127.0.0.1:8001"),
+                secret_prefix: "bigcommerce/".into(),
+                calls_per_window: 50,
+            },
         }
     }
 
@@ -106,6 +124,18 @@ impl Configuration {
                 .map_err(|problem| ConfigurationError { variable: "ALLOWED_ORIGINS", problem })?,
             max_tokens_per_store: whole_number("MAX_TOKENS_PER_STORE")?,
             rotation_days: whole_number("ROTATION_DAYS")?,
+            bigcommerce: BigCommerceSettings {
+                addresses: Addresses::new(
+                    value("BIGCOMMERCE_API_URL").as_deref(),
+                    value("BIGCOMMERCE_STOREFRONT_URL").as_deref(),
+                )
+                .map_err(|problem| ConfigurationError {
+                    variable: "BIGCOMMERCE_API_URL or BIGCOMMERCE_STOREFRONT_URL",
+                    problem,
+                })?,
+                secret_prefix: required("BIGCOMMERCE_SECRET_PREFIX")?,
+                calls_per_window: whole_number("BIGCOMMERCE_CALLS")?,
+            },
         })
     }
 }
@@ -115,7 +145,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const GOOD: [(&str, &str); 8] = [
+    const GOOD: [(&str, &str); 10] = [
         ("TOKENS_TABLE", "t"),
         ("DIRECTORY_TABLE", "d"),
         ("LOGIN_ATTEMPTS_TABLE", "l"),
@@ -124,6 +154,8 @@ mod tests {
         ("STOREFRONT_ACCESS", "public"),
         ("MAX_TOKENS_PER_STORE", "7"),
         ("ROTATION_DAYS", "90"),
+        ("BIGCOMMERCE_SECRET_PREFIX", "s/"),
+        ("BIGCOMMERCE_CALLS", "50"),
     ];
 
     #[test]
@@ -177,6 +209,7 @@ mod tests {
             ("MAX_TOKENS_PER_STORE", "-1"),
             ("ROTATION_DAYS", "never"),
             ("ROTATION_DAYS", "1.5"),
+            ("BIGCOMMERCE_CALLS", "-1"),
         ] {
             let said = with(name, Some(value)).unwrap_err();
             assert!(said.starts_with(&format!("environment variable {name}: must be ")), "{said}");

@@ -116,7 +116,7 @@ pub async fn answer<E: Endpoint>(services: &Services, request: &Request) -> Resp
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &error {
         None => tracing::info!(function = E::NAME, request = id, route, status, milliseconds),
-        Some(error) if !matches!(error, Error::Internal(_) | Error::AppUnusable(_) | Error::Unavailable(_)) => {
+        Some(error) if status < 500 || matches!(error, Error::TooManyTokens { .. }) => {
             tracing::info!(function = E::NAME, request = id, route, status, milliseconds, %error, cause = error.cause());
         }
         Some(error) => {

@@ -14,6 +14,8 @@
 pub mod after_answer;
 pub mod auth;
 pub mod aws;
+pub mod bigcommerce;
+pub mod bigcommerce_customers;
 pub mod clock;
 pub mod configuration;
 pub mod fault;

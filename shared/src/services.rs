@@ -3,6 +3,7 @@
 use crate::{
     after_answer::AfterAnswer,
     auth::{Auth, last_uses::LastUses},
+    bigcommerce_customers::BigCommerceCustomers,
     clock::Clock,
     configuration::Configuration,
     fault::Fault,
@@ -31,6 +32,8 @@ pub struct Services {
     pub tokens: TokenTable,
     /// Stores, backend users and customers.
     pub directory: Directory,
+    /// The customers of the stores whose directory is BigCommerce.
+    pub bigcommerce: BigCommerceCustomers,
     /// Attempts to log in as a backend user.
     pub backend_user_attempts: LoginAttempts,
     /// Attempts to log in as a customer.
@@ -80,6 +83,7 @@ impl Services {
             },
             backend_user_attempts: attempts(Account::BackendUser),
             customer_attempts: attempts(Account::Customer),
+            bigcommerce: BigCommerceCustomers::new(dynamodb, secrets, &configuration, &clock),
             passwords: Passwords::default(),
             after_answer,
             keyring,

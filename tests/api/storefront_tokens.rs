@@ -120,7 +120,7 @@ async fn put(stack: &TestStack, customer: Customer) {
 }
 
 async fn put_store(stack: &TestStack, channels: &[u64], created_at: u64) {
-    let store = Store { channels: channels.into(), created_at };
+    let store = Store { channels: channels.into(), created_at, ..Store::default() };
     stack.accounts().put_store(demo::STORE, &store).await.unwrap();
 }
 
@@ -146,8 +146,8 @@ async fn a_change_of_the_customer_ends_the_tokens_from_before() {
         (Customer { tokens_valid_after: Some(NOW), ..buyer() }, Some(revoked)),
         (Customer { tokens_valid_after: Some(NOW + 1), ..buyer() }, Some(revoked)),
         (Customer { tokens_valid_after: Some(NOW - 1), ..buyer() }, None),
-        (Customer { channels: vec![2], ..buyer() }, Some("not a channel of the customer")),
-        (Customer { channels: Vec::new(), ..buyer() }, Some("not a channel of the customer")),
+        (Customer { channels: vec![2], ..buyer() }, Some("not a channel of the store that the customer may use")),
+        (Customer { channels: Vec::new(), ..buyer() }, Some("not a channel of the store that the customer may use")),
         (Customer { channels: vec![2, 1], ..buyer() }, None),
         // Made anew after the removal, under the same id.
         (
@@ -204,7 +204,7 @@ async fn a_store_that_is_gone_newer_or_has_lost_the_channel_ends_its_tokens() {
         (&[1], NOW - 1, None, None),
         (&[1], NOW + 1, Some("issued before the store was made anew"), Some("issued before the store was made anew")),
         // The customer's channels count where the directory knows the customer.
-        (&[2], 0, None, Some("not a channel of the store")),
+        (&[2], 0, None, Some("not a channel of the store that the customer may use")),
     ] {
         put_store(&stack, channels, created_at).await;
         for (token, reason) in [(&known, of_known), (&stranger, of_stranger)] {
@@ -236,7 +236,7 @@ async fn what_is_no_storefront_token_is_refused_with_the_reason() {
         (changed("exp", json!(NOW - 5)), "expired"),
         (changed("channel_ids", json!([1])), "no channel"),
         (changed("bc_channel_id", Value::Null), "no channel"),
-        (changed("bc_channel_id", json!(2)), "not a channel of the customer"),
+        (changed("bc_channel_id", json!(2)), "not a channel of the store that the customer may use"),
         (changed("store_hash", json!("nostore")), "the store does not exist"),
         (changed("store_hash", json!("")), "store_hash is no store"),
         (changed("store_hash", json!("x".repeat(3000))), "store_hash is no store"),

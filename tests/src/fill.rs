@@ -25,7 +25,7 @@ const SIXTEENTH: u64 = BLOCK / 16;
 /// e-mails as `c1@example.com`. All passwords are the administrator's.
 pub async fn fill_store(stack: &TestStack, store_hash: &str, made: u64, live: u64, customers: u64) {
     let accounts = stack.accounts();
-    accounts.put_store(store_hash, &Store { channels: vec![1], created_at: 0 }).await.unwrap();
+    accounts.put_store(store_hash, &Store { channels: vec![1], ..Store::default() }).await.unwrap();
     let password_hash = passwords::hash(&demo::ADMIN_PASSWORD.into()).unwrap();
     let user = BackendUser { email: demo::ADMIN_EMAIL.into(), password_hash, role: Role::Administrator, active: true };
     accounts.put_user(store_hash, &user).await.unwrap();

@@ -95,6 +95,8 @@ impl RuntimeApi {
                 ("STOREFRONT_ACCESS", "authToken"),
                 ("MAX_TOKENS_PER_STORE", &configuration.max_tokens_per_store.to_string()),
                 ("ROTATION_DAYS", &configuration.rotation_days.to_string()),
+                ("BIGCOMMERCE_SECRET_PREFIX", &configuration.bigcommerce.secret_prefix),
+                ("BIGCOMMERCE_CALLS", &configuration.bigcommerce.calls_per_window.to_string()),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::null());

@@ -8,6 +8,7 @@ use crate::{
     tool::{Tool, added, done, no_store},
     values::{id, once, store_hash},
 };
+use accounts::StoreChange;
 use clap::Subcommand;
 use serde_json::json;
 use shared::tables::reads::in_batches;
@@ -116,8 +117,8 @@ async fn show(tool: &Tool, hash: &str) -> Result<(), Failure> {
 
 async fn set_channels(tool: &Tool, hash: &str, channels: &[u64]) -> Result<(), Failure> {
     let change = Change { action: "store set-channels", store: Some(hash), details: json!({"channels": channels}) };
-    tool.change(change, async { done(tool.stack.accounts.set_channels(hash, channels).await?, || no_store(hash)) })
-        .await
+    let set = StoreChange::Channels(channels.into());
+    tool.change(change, async { done(tool.stack.accounts.change_store(hash, &set).await?, || no_store(hash)) }).await
 }
 
 async fn remove(tool: &Tool, hash: &str, is_dry_run: bool, given: Option<&str>) -> Result<(), Failure> {

@@ -96,7 +96,7 @@ async fn storefront_tokens_end_with_what_the_operator_does_to_the_customer() {
 
     let third = login(OTHER_PASSWORD).await;
     run(&["customer", "set-channels", email, "--channels", "2"]).changes("customer set-channels");
-    stack.b2b_auth(&["token", "verify", &third]).fails(8, "not a channel of the customer");
+    stack.b2b_auth(&["token", "verify", &third]).fails(8, "not a channel of the store that the customer may use");
     run(&["customer", "set-channels", email, "--channels", "1,2"]).changes("customer set-channels");
     stack.b2b_auth(&["token", "verify", &third]).succeeds();
 

@@ -193,7 +193,7 @@ async fn functions_that_work_on_other_data_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn doctors_do_not_get_into_each_others_way() {
     let stack = OperatedStack::start().await;
-    let store = |created_at| Store { channels: vec![1], created_at };
+    let store = |created_at| Store { channels: vec![1], created_at, ..Store::default() };
     let now = stack.clock.now();
     // Of one that is at work or was killed a minute ago, and of two that were killed long ago, one of them while it removed its own.
     stack.accounts().put_store("b2b-auth-doctor-1", &store(now - 60)).await.unwrap();

@@ -536,7 +536,7 @@ async fn an_export_is_what_was_imported_without_secrets() {
 #[tokio::test]
 async fn an_export_goes_on_over_all_pages() {
     let stack = OperatedStack::start().await;
-    stack.accounts().put_store(demo::STORE, &Store { channels: vec![1], created_at: 0 }).await.unwrap();
+    stack.accounts().put_store(demo::STORE, &Store { channels: vec![1], ..Store::default() }).await.unwrap();
     // A page of a query has 1 MB.
     let long = "x".repeat(230);
     let text = (1001..=5000).fold("customer_id,email,password_hash\n".to_owned(), |mut text, id| {

@@ -137,7 +137,7 @@ async fn stores_are_read_a_hundred_at_once() {
     let stack = OperatedStack::start().await;
     let accounts = stack.accounts();
     let put = async |n: u64| {
-        let store = Store { channels: vec![n], created_at: n };
+        let store = Store { channels: vec![n], created_at: n, ..Store::default() };
         accounts.put_store(&format!("many{n:04}"), &store).await.unwrap();
     };
     // With the demo's two they are 250.

@@ -58,8 +58,7 @@ impl Endpoint for ExchangeCustomerJwt {
         if known_customer.as_ref().is_some_and(|known| !known.accepts_issued_at(customer.issued_at)) {
             return Err(Error::InvalidJwtToken("issued before the customer's tokens were revoked"));
         }
-        let channels = known_customer.map_or(store.channels, |known| known.channels);
-        if !channels.contains(&channel_id) {
+        if !store.channels_of(known_customer.as_ref()).contains(&channel_id) {
             return Err(invalid_field("channelId", "is not a channel of the store that the customer may use."));
         }
 

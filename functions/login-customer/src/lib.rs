@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use shared::{
     auth::caller::Refused,
+    bigcommerce::Deadline,
     http::{
         envelope::Success,
         error::Error,
@@ -16,8 +17,13 @@ use shared::{
         jwt::DAY,
     },
     lambda::Endpoint,
+    passwords::Passwords,
     services::Services,
-    tables::login_attempts::Reservation,
+    tables::{
+        directory::{CustomerDirectory, CustomerLogin, Store},
+        login_attempts::Reservation,
+        reads::together,
+    },
 };
 
 /// `token_type` of a token made by a login, as the platform numbers it.
@@ -35,6 +41,13 @@ struct Body {
     end_at: u64,
 }
 
+/// Who has logged in.
+struct LoggedIn {
+    id: u64,
+    /// In the directory's spelling.
+    email: String,
+}
+
 impl Endpoint for LoginCustomer {
     const NAME: &'static str = "login-customer";
     const BROWSER_METHOD: Option<&'static str> = Some("POST");
@@ -47,10 +60,10 @@ impl Endpoint for LoginCustomer {
 
         let caller = caller.of_store(&body.store_hash).await?;
         let address = caller_address(request);
-        let login = |store_hash: &str| directory.customer_login(store_hash, &body.email);
+        let reads = |store_hash: &str| (directory.store(store_hash), directory.customer_login(store_hash, &body.email));
         let reserve =
             async |store_hash: &str| customer_attempts.reserve(store_hash, &body.email, &address, clock).await;
-        let (caller, login, reservation) = match caller.confirm_beside(login, reserve).await {
+        let (caller, (store, login), reservation) = match caller.confirm_beside(reads, reserve).await {
             Err(Refused { denial, beside: Ok(Reservation::Counted(attempt)) }) => {
                 attempt.take_back(now).await;
                 return Err(denial.into());
@@ -62,12 +75,20 @@ impl Endpoint for LoginCustomer {
             Reservation::Full { retry_after } => return Err(Error::TooManyFailedLogins { retry_after }),
         };
 
-        let password_hash = login.as_ref().map(|login| login.password_hash.as_str());
-        let password_matches = passwords.check(&body.password, password_hash).await?;
-        let customer = login
-            .map(|login| login.customer)
-            .filter(|customer| password_matches && customer.may_use(body.channel_id))
-            .ok_or(Error::CustomerAuthFailed)?;
+        let found = match store {
+            Some(store) if store.customer_directory == CustomerDirectory::BigCommerce => {
+                at_bigcommerce(services, &store, caller.store_hash(), &body).await
+            }
+            _ => in_table(passwords, login, &body).await,
+        };
+        let customer = match found {
+            Ok(customer) => customer.ok_or(Error::CustomerAuthFailed)?,
+            Err(error) => {
+                // Nobody has said whether the password is right.
+                after_answer.push(attempt.take_back(now));
+                return Err(error);
+            }
+        };
         after_answer.push(attempt.succeeded(now));
 
         let claims = CustomerLoginClaims {
@@ -77,7 +98,7 @@ impl Endpoint for LoginCustomer {
             name: &body.name,
             channel_ids: [body.channel_id],
             token_type: LOGIN_TOKEN,
-            bc_customer_id: customer.customer_id,
+            bc_customer_id: customer.id,
             aud: STOREFRONT,
             iat: now,
             nbf: body.begin_at,
@@ -86,6 +107,39 @@ impl Endpoint for LoginCustomer {
         let token = auth.issue_storefront_token(&caller, &claims).await?;
         Ok(Success::new(json!({"name": body.name, "token": token})))
     }
+}
+
+/// The customer whose e-mail and password they are, if he may log in at the channel.
+async fn in_table(passwords: &Passwords, login: Option<CustomerLogin>, body: &Body) -> Result<Option<LoggedIn>, Error> {
+    let password_hash = login.as_ref().map(|login| login.password_hash.as_str());
+    let password_matches = passwords.check(&body.password, password_hash).await?;
+    let customer = login.map(|login| login.customer);
+    let customer = customer.filter(|customer| password_matches && customer.may_use(body.channel_id));
+    Ok(customer.map(|customer| LoggedIn { id: customer.customer_id, email: customer.email }))
+}
+
+/// The same where BigCommerce knows the customers, and the table only whom it must not let in.
+async fn at_bigcommerce(
+    services: &Services,
+    store: &Store,
+    store_hash: &str,
+    Body { email, password, channel_id, .. }: &Body,
+) -> Result<Option<LoggedIn>, Error> {
+    let Services { bigcommerce, directory, .. } = services;
+    if !store.channels.contains(channel_id) {
+        return Ok(None);
+    }
+    let deadline = Deadline::from_now();
+    let Some(id) = bigcommerce.log_in(store_hash, email, password, *channel_id, deadline).await? else {
+        return Ok(None);
+    };
+    let (known, customer) =
+        tokio::join!(together(directory.customer(store_hash, id)), bigcommerce.customer(store_hash, id, deadline));
+    let is_refused_here = known?.is_some_and(|known| !known.active);
+    // That the channel is open to those who are limited to none, BigCommerce has said by accepting the password.
+    let may_use = |channels: &Vec<u64>| channels.contains(channel_id);
+    let customer = customer?.filter(|customer| customer.channel_ids.as_ref().is_none_or(may_use) && !is_refused_here);
+    Ok(customer.map(|customer| LoggedIn { id, email: customer.email }))
 }
 
 fn read(request: &Request, now: u64) -> Result<Body, Error> {

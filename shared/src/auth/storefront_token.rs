@@ -73,8 +73,9 @@ pub(super) fn check(
         Some(customer) if !customer.accepts_issued_at(claims.iat) => {
             Err("revoked: the customer was disabled or got another password since")
         }
-        Some(customer) if !customer.channels.contains(&channel_id) => Err("not a channel of the customer"),
-        None if !store.channels.contains(&channel_id) => Err("not a channel of the store"),
+        _ if !store.channels_of(customer).contains(&channel_id) => {
+            Err("not a channel of the store that the customer may use")
+        }
         _ => Ok(()),
     }
 }

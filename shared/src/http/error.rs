@@ -1,6 +1,6 @@
 //! Everything that can go wrong, and what a caller is told of it.
 
-use crate::{fault::Fault, http::field_errors::FieldErrors, scopes::Scope};
+use crate::{bigcommerce::Failure, fault::Fault, http::field_errors::FieldErrors, scopes::Scope};
 use std::borrow::Cow;
 
 /// Seconds after which a caller may try again when a part of ours did not answer.
@@ -43,6 +43,9 @@ pub enum Error {
     /// A current-customer JWT that is not accepted, and why.
     #[error("Invalid jwtToken.")]
     InvalidJwtToken(&'static str),
+    /// A customer access token that is not the customer's, or not any more, and why.
+    #[error("Invalid customerAccessToken.")]
+    InvalidCustomerAccessToken(&'static str),
     /// A valid token of one store, or its name in the headers, with a request that names another.
     #[error("The request is for another store than its token or its X-Store-Hash.")]
     OtherStore,
@@ -87,6 +90,22 @@ pub enum Error {
     /// The operator has not said which app's current-customer JWTs are exchanged, or not well: what is wrong with the secret.
     #[error("Current-customer JWTs cannot be exchanged: {0}.")]
     AppUnusable(&'static str),
+    /// The store's customer directory refuses our account, or what is asked of it, and what it was. An operator must see to it.
+    #[error("The store's customer directory refuses this service.")]
+    DirectoryRefuses(String),
+    /// No more may be asked of the store's customer directory for now.
+    #[error("Too many requests to the store's customer directory. Try again in {}.", seconds(*retry_after))]
+    DirectoryBusy {
+        /// Seconds until more may be asked.
+        retry_after: u64,
+        /// Who says so.
+        cause: &'static str,
+    },
+    /// The store's customer directory did not answer in time, or not as it should, and the cause.
+    #[error(
+        "The store's customer directory is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds."
+    )]
+    DirectoryUnavailable(String),
     /// The database or the secret store did not answer in time, and the cause.
     #[error("The service is temporarily unavailable. Try again in {UNAVAILABLE_RETRY_AFTER} seconds.")]
     Unavailable(String),
@@ -104,6 +123,17 @@ impl From<Fault> for Error {
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused { cause, .. } => Self::DirectoryRefuses(cause),
+            Failure::Busy { retry_after, cause } => Self::DirectoryBusy { retry_after, cause },
+            Failure::Unavailable(cause) => Self::DirectoryUnavailable(cause),
+            Failure::Fault(fault) => fault.into(),
+        }
+    }
+}
+
 impl Error {
     /// The HTTP status, and `meta.message` as the contract pairs it.
     #[must_use]
@@ -112,7 +142,11 @@ impl Error {
             Self::BadRequest(_) | Self::MemberNamedTwice(_) => (400, "Bad Request"),
             Self::IncorrectCredentials | Self::RoleForbidden => (400, "API logic error"),
             Self::CustomerAuthFailed => (400, "Calling BC API failed"),
-            Self::NoCredentials | Self::NoStoreHash | Self::InvalidToken(_) | Self::InvalidJwtToken(_) => {
+            Self::NoCredentials
+            | Self::NoStoreHash
+            | Self::InvalidToken(_)
+            | Self::InvalidJwtToken(_)
+            | Self::InvalidCustomerAccessToken(_) => {
                 return (401, self.to_string().into());
             }
             Self::OtherStore | Self::ScopeTooNarrow(_) => (403, "Forbidden"),
@@ -120,9 +154,11 @@ impl Error {
             Self::TooLarge(_) => (413, "Request Entity Too Large"),
             Self::UnsupportedMediaType(_) => (415, "Unsupported Media Type"),
             Self::InvalidFields(_) => (422, "Missing or Invalid Data"),
-            Self::TooManyFailedLogins { .. } => (429, "Too Many Requests"),
+            Self::TooManyFailedLogins { .. } | Self::DirectoryBusy { .. } => (429, "Too Many Requests"),
             Self::Internal(_) => (500, "Internal Server Error"),
-            Self::AppUnusable(_) | Self::Unavailable(_) => (503, "Service Unavailable"),
+            Self::AppUnusable(_) | Self::DirectoryRefuses(_) | Self::DirectoryUnavailable(_) | Self::Unavailable(_) => {
+                (503, "Service Unavailable")
+            }
             Self::TooManyTokens { .. } => (507, "Insufficient Storage"),
         };
         (status, message.into())
@@ -144,10 +180,10 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyFailedLogins { retry_after } => Some(*retry_after),
-            // It does not end by itself, but a 503 without it is left to the caller's guess, and once the operator has mended it
-            // the next attempt succeeds.
-            Self::AppUnusable(_) | Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
+            Self::TooManyFailedLogins { retry_after } | Self::DirectoryBusy { retry_after, .. } => Some(*retry_after),
+            // Some do not end by themselves, but a 503 without it is left to the caller's guess, and once the operator has mended
+            // it the next attempt succeeds.
+            _ if self.status().0 == 503 => Some(UNAVAILABLE_RETRY_AFTER),
             _ => None,
         }
     }
@@ -156,8 +192,15 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::InvalidToken(cause) | Self::InvalidJwtToken(cause) | Self::AppUnusable(cause) => Some(cause),
-            Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
+            Self::InvalidToken(cause)
+            | Self::InvalidJwtToken(cause)
+            | Self::InvalidCustomerAccessToken(cause)
+            | Self::DirectoryBusy { cause, .. }
+            | Self::AppUnusable(cause) => Some(cause),
+            Self::Internal(cause)
+            | Self::Unavailable(cause)
+            | Self::DirectoryRefuses(cause)
+            | Self::DirectoryUnavailable(cause) => Some(cause),
             _ => None,
         }
     }

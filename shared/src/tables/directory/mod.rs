@@ -5,7 +5,7 @@
 
 mod records;
 
-pub use records::{ApiAccount, BackendUser, Customer, CustomerLogin, Role, Store};
+pub use records::{ApiAccount, BackendUser, Customer, CustomerDirectory, CustomerLogin, Role, Store};
 
 use records::Allowed;
 

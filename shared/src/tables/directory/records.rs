@@ -4,13 +4,39 @@ use crate::scopes::{Scope, Scopes};
 use serde::{Deserialize, Serialize};
 
 /// A store.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Store {
     /// Ids of its channels.
     pub channels: Vec<u64>,
     /// When it was made, in Unix seconds: storefront tokens from before were those of another store of the same hash.
     #[serde(default)]
     pub created_at: u64,
+    /// Where its customers are.
+    #[serde(default)]
+    pub customer_directory: CustomerDirectory,
+}
+
+impl Store {
+    /// Ids of the channels that a customer may use whom the platform vouches for, or who was given a token before. `known` is what
+    /// the table has of him.
+    #[must_use]
+    pub fn channels_of<'a>(&'a self, known: Option<&'a Customer>) -> &'a [u64] {
+        match (self.customer_directory, known) {
+            (CustomerDirectory::Table, Some(known)) => &known.channels,
+            _ => &self.channels,
+        }
+    }
+}
+
+/// Where a store's customers are, with their passwords.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CustomerDirectory {
+    /// In the table.
+    #[default]
+    Table,
+    /// At BigCommerce. The table has no more than what was revoked here, by their ids.
+    BigCommerce,
 }
 
 /// What a backend user may do.
