@@ -1,23 +1,20 @@
 //! The customers of the stores whose directory is BigCommerce.
 
 use crate::{
-    bigcommerce::{Account, AccountSecret, Api, Customer, Deadline, Failure, Kept},
+    bigcommerce::{Account, AccountSecret, Api, Customer, Deadline, Failure},
     clock::Clock,
     configuration::Configuration,
     fault::Fault,
+    kept::Kept,
     keys::secret_cache::SecretCache,
     tables::call_budget::{Budget, CallBudget},
 };
 use secrecy::SecretString;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
+use tokio::time::timeout_at;
 
 /// Seconds for which a look-up is good.
 pub const LOOK_UP_LIFE: u64 = 60;
-/// Most stores whose accounts are remembered; when there are more, all are forgotten.
-const MAX_STORES: usize = 1000;
 
 /// A store's API account, or why there is none.
 type AccountCache = SecretCache<Result<AccountSecret, &'static str>>;
@@ -30,7 +27,7 @@ pub struct BigCommerceCustomers {
     secrets: aws_sdk_secretsmanager::Client,
     secret_prefix: String,
     clock: Clock,
-    accounts: Mutex<HashMap<String, Arc<AccountCache>>>,
+    accounts: Kept<String, Arc<AccountCache>>,
     customers: Kept<(String, u64), Customer>,
     /// By store and channel.
     global_logins: Kept<(String, u64), bool>,
@@ -53,7 +50,7 @@ impl BigCommerceCustomers {
             secrets: secrets.clone(),
             secret_prefix: settings.secret_prefix.clone(),
             clock: clock.clone(),
-            accounts: Mutex::default(),
+            accounts: Kept::default(),
             customers: Kept::default(),
             global_logins: Kept::default(),
         }
@@ -71,7 +68,7 @@ impl BigCommerceCustomers {
         let ask = |account: Account| async move {
             self.api.validate_credentials(&account, email, password, channel_id, deadline).await
         };
-        self.as_account(store_hash, ask).await
+        self.as_account(store_hash, deadline, ask).await
     }
 
     /// The customer of this id, if there is one. What is known may be a minute old.
@@ -81,7 +78,7 @@ impl BigCommerceCustomers {
             return Ok(Some(customer));
         }
         let ask = |account: Account| async move { self.api.customer(&account, id, deadline).await };
-        let customer = self.as_account(store_hash, ask).await?;
+        let customer = self.as_account(store_hash, deadline, ask).await?;
         // One who is not there may be there the next moment.
         if let Some(customer) = &customer {
             self.customers.put(key, customer.clone(), now + LOOK_UP_LIFE);
@@ -105,7 +102,7 @@ impl BigCommerceCustomers {
             return Ok(allowed);
         }
         let ask = |account: Account| async move { self.api.allows_global_logins(&account, channel_id, deadline).await };
-        let allowed = self.as_account(store_hash, ask).await?;
+        let allowed = self.as_account(store_hash, deadline, ask).await?;
         self.global_logins.put(key, allowed, now + LOOK_UP_LIFE);
         Ok(allowed)
     }
@@ -119,33 +116,43 @@ impl BigCommerceCustomers {
         deadline: Deadline,
     ) -> Result<Option<u64>, Failure> {
         let ask = |account: Account| async move { self.api.owner(&account, channel_id, access_token, deadline).await };
-        self.as_account(store_hash, ask).await
+        self.as_account(store_hash, deadline, ask).await
     }
 
     /// Asks as the store's account, within the store's budget; once more where the account has another access token by now.
-    async fn as_account<T, F>(&self, store_hash: &str, ask: impl Fn(Account) -> F) -> Result<T, Failure>
+    async fn as_account<T, F>(
+        &self,
+        store_hash: &str,
+        deadline: Deadline,
+        ask: impl Fn(Account) -> F,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let cache = self.account(store_hash);
-        let mut secret = cache.get().await.map_err(secret_unreadable)?;
-        if secret.is_err() {
-            // It may have been mended since.
-            secret = cache.get_newer().await?;
-        }
-        let account = account_of(store_hash, &secret)?;
-        self.count(store_hash).await?;
-        match ask(account.clone()).await {
-            Err(Failure::Refused { status: Some(401), cause }) => {
-                let newer = account_of(store_hash, &*cache.get_newer().await?)?;
-                if newer.is(&account) {
-                    return Err(Failure::Refused { status: Some(401), cause });
-                }
-                self.count(store_hash).await?;
-                ask(newer).await
+        let asking = async {
+            let cache = self.account(store_hash);
+            let mut secret = cache.get().await.map_err(secret_unreadable)?;
+            if secret.is_err() {
+                // It may have been mended since.
+                secret = cache.get_newer().await?;
             }
-            answered => answered,
-        }
+            let account = account_of(store_hash, &secret)?;
+            self.count(store_hash).await?;
+            match ask(account.clone()).await {
+                Err(Failure::Refused { status: Some(401), cause }) => {
+                    let newer = account_of(store_hash, &*cache.get_newer().await?)?;
+                    if newer.is(&account) {
+                        return Err(Failure::Refused { status: Some(401), cause });
+                    }
+                    self.count(store_hash).await?;
+                    ask(newer).await
+                }
+                answered => answered,
+            }
+        };
+        timeout_at(deadline.0, asking).await.unwrap_or_else(|_| {
+            Err(Failure::Unavailable("BigCommerce, and what it takes to ask it, took too long".into()))
+        })
     }
 
     async fn count(&self, store_hash: &str) -> Result<(), Failure> {
@@ -158,17 +165,14 @@ impl BigCommerceCustomers {
     }
 
     fn account(&self, store_hash: &str) -> Arc<AccountCache> {
-        // A panic leaves it usable: it is changed in single steps.
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounts.len() >= MAX_STORES {
-            accounts.clear();
+        if let Some((cache, _)) = self.accounts.get(&store_hash.to_owned(), 0) {
+            return cache;
         }
-        let cache = accounts.entry(store_hash.into()).or_insert_with(|| {
-            let secret_id = format!("{}{store_hash}", self.secret_prefix);
-            let parse = |secret: &str, _| Ok(AccountSecret::parse(secret));
-            Arc::new(SecretCache::new(self.secrets.clone(), secret_id, parse, self.clock.clone()))
-        });
-        Arc::clone(cache)
+        let secret_id = format!("{}{store_hash}", self.secret_prefix);
+        let parse = |secret: &str, _| Ok(AccountSecret::parse(secret));
+        let cache = Arc::new(SecretCache::new(self.secrets.clone(), secret_id, parse, self.clock.clone()));
+        self.accounts.put(store_hash.into(), Arc::clone(&cache), u64::MAX);
+        cache
     }
 }
 

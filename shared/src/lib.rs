@@ -4,11 +4,12 @@
 //! lambda ──> services ──> auth ──> tables ──> keys
 //!    │           │          └────> http
 //!    └──> http   └───────> keys, tables, passwords
+//!                └───────> bigcommerce_customers ──> bigcommerce, keys, tables
 //! ```
 //!
 //! [`http`] reads requests and writes answers, [`keys`] signs and verifies, [`tables`] keep; none of the three knows of callers.
 //! [`auth`] says who is calling and what they may do. [`services`] puts them together, and [`lambda`] runs an endpoint with
-//! them. Which [`scopes`] there are, all of them know. A failure beyond a caller's mistakes is a [`fault::Fault`] until `http`
+//! them. Customers who are not in a table are asked for at [`bigcommerce`]. Which [`scopes`] there are, all of them know. A failure beyond a caller's mistakes is a [`fault::Fault`] until `http`
 //! makes an answer of it.
 
 pub mod after_answer;
@@ -21,6 +22,7 @@ pub mod configuration;
 pub mod fault;
 pub mod http;
 pub mod json;
+pub mod kept;
 pub mod keys;
 pub mod lambda;
 pub mod logging;

@@ -1,6 +1,6 @@
 //! A store's API account at BigCommerce.
 
-use super::Failure;
+use super::failure::Failure;
 use crate::json;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;

@@ -1,12 +1,14 @@
 //! The calls.
 
 use super::{
-    Account, Addresses, Customer, Failure, Kept,
-    answers::{self, Malformed, Owner},
+    account::Account,
+    addresses::Addresses,
+    answers::{self, Customer, Malformed, Owner},
     connection::{Answer, Connection},
+    failure::Failure,
     rate_limit,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, kept::Kept};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use secrecy::{ExposeSecret, SecretString};
@@ -25,10 +27,10 @@ const TOKEN_MARGIN: u64 = 300;
 
 /// When the answers must be there that one request of a caller needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Instant);
+pub struct Deadline(pub(crate) Instant);
 
 impl Deadline {
-    /// From now on there is time for two attempts, and for the rest of the function's ten seconds before and after.
+    /// From now on there is time for two attempts. What was read before may have taken three of the function's ten seconds.
     #[must_use]
     pub fn from_now() -> Self {
         Self(Instant::now() + Duration::from_secs(6))
@@ -87,14 +89,14 @@ impl Api {
             // Each counts as an attempt there.
             is_repeatable: false,
         };
-        self.ask(account, &call, deadline, answers::credentials_of).await
+        none_if_unacceptable(self.ask(account, &call, deadline, answers::credentials_of).await)
     }
 
     /// The customer of this id, if there is one.
     pub async fn customer(&self, account: &Account, id: u64, deadline: Deadline) -> Result<Option<Customer>, Failure> {
         let path = format!("/customers?id:in={id}");
         let call = Call { method: "GET", name: "/customers", path: &path, body: None, is_repeatable: true };
-        self.ask(account, &call, deadline, |body| answers::customer(body, id)).await
+        none_if_unacceptable(self.ask(account, &call, deadline, |body| answers::customer(body, id)).await)
     }
 
     /// Whether a channel lets in customers who are limited to no channels.
@@ -179,11 +181,12 @@ impl Api {
         // What cannot be sent is no token.
         let Some(request) = request("POST", &address, &headers, Some(&body)) else { return Ok(None) };
         let answer = self.send("POST /graphql", true, request, deadline).await?;
-        match read("POST /graphql", &answer, answers::owner)? {
+        let owner = read("POST /graphql", &answer, answers::owner).and_then(|owner| match owner {
             Owner::Customer(id) => Ok(Some(id)),
             Owner::Nobody => Ok(None),
             Owner::ScopeMissing => Err(Failure::refused("POST /graphql: the private token lacks the scope Customer")),
-        }
+        });
+        none_if_unacceptable(owner)
     }
 
     /// Asks for something of a store, and notes what the answer says of the quota.
@@ -207,7 +210,7 @@ impl Api {
         let request = request(call.method, &address, &headers, call.body.as_ref());
         let request = request.ok_or_else(|| Failure::refused(format!("{name} cannot be sent")))?;
         let answer = self.send(&name, call.is_repeatable, request, deadline).await?;
-        if let Some(seconds) = rate_limit::pause(answer.status, &answer.headers) {
+        if let Some(seconds) = rate_limit::pause(&answer.headers) {
             self.pauses.put(account.store_hash.clone(), (), now + seconds);
         }
         read(&name, &answer, what)
@@ -232,6 +235,17 @@ impl Api {
             _ => first,
         };
         answered.map_err(|unanswered| Failure::Unavailable(format!("{name}: {}", unanswered.cause)))
+    }
+}
+
+/// Nobody, where what a caller sent is nothing that BigCommerce would even look up. An operator could do nothing about it.
+fn none_if_unacceptable<T>(answered: Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
+    match answered {
+        Err(Failure::Refused { status: Some(400 | 413 | 414 | 422 | 431), cause }) => {
+            tracing::warn!(cause, "what a caller sent is nothing that BigCommerce looks up");
+            Ok(None)
+        }
+        answered => answered,
     }
 }
 
@@ -260,7 +274,7 @@ fn read<T>(name: &str, answer: &Answer, what: impl FnOnce(&[u8]) -> Result<T, Ma
     match answer.status {
         200 => what(&answer.body).map_err(|Malformed(problem)| Failure::Unavailable(format!("{name}: {problem}"))),
         429 => Err(Failure::Busy {
-            retry_after: rate_limit::pause(429, &answer.headers).unwrap_or(1),
+            retry_after: rate_limit::retry_after(&answer.headers),
             cause: "BigCommerce answered 429",
         }),
         status if is_failure_of_theirs(status) || status < 300 => {

@@ -1,6 +1,5 @@
 //! HTTP to BigCommerce: through TLS, without redirects, with bounds on time and size.
 
-use super::Failure;
 use crate::fault::Chain;
 use aws_smithy_http_client::{
     Connector,
@@ -36,12 +35,6 @@ pub struct Unanswered {
     pub cause: String,
     /// Whether the connection failed before anything of an answer came, as one does that was kept for too long.
     pub is_disconnected: bool,
-}
-
-impl From<Unanswered> for Failure {
-    fn from(unanswered: Unanswered) -> Self {
-        Self::Unavailable(unanswered.cause)
-    }
 }
 
 /// Connections, kept from one invocation to the next. Nothing is made before the first request: to read the system's certificates

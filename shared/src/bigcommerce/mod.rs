@@ -9,48 +9,11 @@ mod addresses;
 mod answers;
 mod api;
 mod connection;
-mod kept;
+mod failure;
 mod rate_limit;
 
 pub use account::{Account, AccountSecret, is_store_hash};
 pub use addresses::Addresses;
 pub use answers::Customer;
 pub use api::{Api, Deadline};
-pub use kept::Kept;
-
-use crate::fault::Fault;
-
-/// Why BigCommerce has not said what it was asked.
-#[derive(Debug)]
-pub enum Failure {
-    /// It refuses our account, or what is asked of it. An operator must see to it.
-    Refused {
-        /// The HTTP status, if it is one that says so.
-        status: Option<u16>,
-        /// What was asked, and how it was answered.
-        cause: String,
-    },
-    /// No more may be asked for now.
-    Busy {
-        /// Seconds until more may be asked.
-        retry_after: u64,
-        /// Who says so.
-        cause: &'static str,
-    },
-    /// It does not answer, or not as it should, and what it was asked.
-    Unavailable(String),
-    /// Something else failed that is needed to ask.
-    Fault(Fault),
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl Failure {
-    fn refused(cause: impl Into<String>) -> Self {
-        Self::Refused { status: None, cause: cause.into() }
-    }
-}
+pub use failure::Failure;
