@@ -47,6 +47,14 @@ pub const OTHER_BUYER_EMAIL: &str = "buyer@other.example";
 pub const OTHER_BUYER_ID: u64 = 999;
 /// Password of both stores' customers.
 pub const BUYER_PASSWORD: &str = "demo-buyer-password";
+/// Customer of [`STORE`] at BigCommerce alone, who may log in at channel 2 and nowhere else.
+pub const CHANNEL_2_BUYER_EMAIL: &str = "outlet@example.com";
+/// Id of [`CHANNEL_2_BUYER_EMAIL`].
+pub const CHANNEL_2_BUYER_ID: u64 = 314;
+/// Customer access token of [`BUYER_EMAIL`] at BigCommerce.
+pub const BUYER_ACCESS_TOKEN: &str = "demo-customer-access-token";
+/// Access token of the API account that [`STORE`] has at BigCommerce.
+pub const BIGCOMMERCE_ACCESS_TOKEN: &str = "demo-bigcommerce-access-token";
 /// Client id of the app that makes current-customer JWTs.
 pub const APP_CLIENT_ID: &str = "demo-app-client-id";
 /// Client secret of the app that makes current-customer JWTs.

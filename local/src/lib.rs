@@ -5,6 +5,7 @@
 //! with DynamoDB (embedded) and the calls of Secrets Manager that read, rotate and retire signing keys.
 
 pub mod aws;
+pub mod bigcommerce;
 pub mod demo;
 pub mod gateway;
 mod protected_api;
