@@ -33,3 +33,4 @@ mod round_trips;
 mod scopes;
 mod storefront_tokens;
 mod template;
+mod upstream;

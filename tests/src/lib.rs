@@ -24,6 +24,7 @@ mod runtime_api;
 mod stack;
 mod stopwatch;
 mod tls;
+mod upstream;
 
 pub use authorizer::{Authorizer, Entry, http_event, rest_event};
 pub use bodies::{admin_login, backend_login, buyer_login, customer_login, with};
@@ -40,3 +41,4 @@ pub use runtime_api::{Outcome, RuntimeApi};
 pub use stack::{NOW, PASSWORD, Setup, TestClock, TestStack, eventually, read_only, sha256};
 pub use stopwatch::{Stopwatch, Trip, waits};
 pub use tls::Terminator;
+pub use upstream::{Upstream, UpstreamFate, UpstreamRequest};
