@@ -1,7 +1,7 @@
 //! Tables and demo data, always the same.
 
 use crate::secrets_manager::Secrets;
-use accounts::{Accounts, passwords};
+use accounts::{Accounts, StoreChange, passwords};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
@@ -17,7 +17,7 @@ use shared::{
     keys::{app::AppSecret, jwt, keyring::Keyring},
     scopes::Scopes,
     tables::{
-        directory::{BackendUser, Customer, CustomerLogin, Directory, Role, Store},
+        directory::{BackendUser, Customer, CustomerDirectory, CustomerLogin, Directory, Role, Store},
         items::built,
         tokens::{EventChannel, TokenRecord, TokenTable},
     },
@@ -72,6 +72,13 @@ pub fn secrets(configuration: &Configuration) -> Secrets {
         (configuration.keyring_secret_id.clone(), keyring_secret()),
         (configuration.app_secret_id.clone(), json!(app()).to_string()),
     ])
+}
+
+/// Name and text of the secret that a deployment has besides, if [`STORE`] has its customers at BigCommerce.
+#[must_use]
+pub fn bigcommerce_secret(configuration: &Configuration) -> (String, String) {
+    let name = format!("{}{STORE}", configuration.bigcommerce.secret_prefix);
+    (name, json!({"accessToken": BIGCOMMERCE_ACCESS_TOKEN}).to_string())
 }
 
 fn app() -> AppSecret {
@@ -134,6 +141,19 @@ pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> R
         request.send().await.map_err(|error| Fault::of_aws("UpdateTimeToLive", error))?;
     }
     fill(&client, configuration).await
+}
+
+/// Sets where the customers of [`STORE`] are, if the store is there.
+///
+/// # Errors
+/// Says what failed.
+pub async fn set_customer_directory(
+    sdk_config: &SdkConfig,
+    configuration: &Configuration,
+    customer_directory: CustomerDirectory,
+) -> Result<(), Fault> {
+    let accounts = Accounts::new(&Client::new(sdk_config), configuration, Clock::system());
+    accounts.change_store(STORE, &StoreChange::CustomerDirectory(customer_directory)).await.map(drop)
 }
 
 /// Whether the table was not there yet.

@@ -1,8 +1,9 @@
 //! The whole stack on one machine, in one process.
 //!
-//! Two HTTP servers, on 127.0.0.1 unless told otherwise: one stands for API Gateway and calls the functions with the
+//! HTTP servers, on 127.0.0.1 unless told otherwise: one stands for API Gateway and calls the functions with the
 //! events that API Gateway sends, beside a small API of somebody else's that the authorizer protects; one stands for AWS,
-//! with DynamoDB (embedded) and the calls of Secrets Manager that read, rotate and retire signing keys.
+//! with DynamoDB (embedded) and the calls of Secrets Manager that read, rotate and retire signing keys; and where the demo
+//! store has its customers there, one stands for BigCommerce.
 
 pub mod aws;
 pub mod bigcommerce;
@@ -14,9 +15,12 @@ pub mod secrets_manager;
 pub mod server;
 
 use aws_config::SdkConfig;
+use bigcommerce::BigCommerce;
 use secrets_manager::SecretsManager;
 use server::{Server, StartError};
-use shared::{clock::Clock, configuration::Configuration};
+use shared::{
+    bigcommerce::Addresses, clock::Clock, configuration::Configuration, tables::directory::CustomerDirectory,
+};
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr},
@@ -32,6 +36,10 @@ pub struct Options {
     pub aws_address: SocketAddr,
     /// Folder that keeps the data and the secrets; in memory where there is none.
     pub data: Option<PathBuf>,
+    /// Where the demo store's customers are.
+    pub customer_directory: CustomerDirectory,
+    /// Port of what stands for BigCommerce, if they are there; 0 takes a free one.
+    pub bigcommerce_port: u16,
     /// The deployment's settings.
     pub configuration: Configuration,
     /// The time.
@@ -39,10 +47,29 @@ pub struct Options {
 }
 
 impl Options {
-    /// On free ports of 127.0.0.1, with the data in memory.
+    /// On free ports of 127.0.0.1, with the data in memory and the customers in the table.
     #[must_use]
     pub fn on_free_ports(configuration: Configuration, clock: Clock) -> Self {
-        Self { port: 0, aws_address: (Ipv4Addr::LOCALHOST, 0).into(), data: None, configuration, clock }
+        Self {
+            port: 0,
+            aws_address: (Ipv4Addr::LOCALHOST, 0).into(),
+            data: None,
+            customer_directory: CustomerDirectory::Table,
+            bigcommerce_port: 0,
+            configuration,
+            clock,
+        }
+    }
+
+    /// Starts what stands for BigCommerce, if it is needed, and has the functions speak to it.
+    async fn start_bigcommerce(&mut self) -> Result<Option<Server>, StartError> {
+        if self.customer_directory == CustomerDirectory::Table {
+            return Ok(None);
+        }
+        let listener = server::bind(self.bigcommerce_port, "--bigcommerce-port").await?;
+        let server = Server::start(listener, BigCommerce::new(self.clock.clone()).router())?;
+        self.configuration.bigcommerce.addresses = Addresses::of_stand_in(&server.url);
+        Ok(Some(server))
     }
 }
 
@@ -52,33 +79,43 @@ pub struct Stack {
     pub api: Server,
     /// DynamoDB and Secrets Manager.
     pub aws: aws::LocalAws,
+    /// What stands for BigCommerce, where it does.
+    pub bigcommerce: Option<Server>,
     /// Configuration of SDK clients that speak to the local AWS.
     pub sdk_config: SdkConfig,
     _folder: Option<File>,
 }
 
 impl Stack {
-    /// Starts both servers, and makes tables and demo data where there are none.
+    /// Starts the servers, and makes tables and demo data where there are none.
     ///
     /// # Errors
     /// If a port or the folder is taken, or the folder cannot be written or holds a broken file.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    pub async fn start(mut options: Options) -> Result<Self, StartError> {
         let api_listener = server::bind(options.port, "--port").await?;
         let aws_listener = server::bind_to(options.aws_address, "--aws-host or --aws-port").await?;
+        let bigcommerce = options.start_bigcommerce().await?;
         let folder = options.data.as_deref().map(aws::take_folder).transpose()?;
         let database = aws::open_database(options.data.as_deref())?;
-        let secrets = demo::secrets(&options.configuration);
+        let mut secrets = demo::secrets(&options.configuration);
+        if options.customer_directory == CustomerDirectory::BigCommerce {
+            secrets.extend([demo::bigcommerce_secret(&options.configuration)]);
+        }
         let secrets_manager = SecretsManager::open(options.data.as_deref(), secrets, options.clock.clone())?;
         let aws = aws::LocalAws::start(aws_listener, database, secrets_manager).await?;
         let sdk_config = aws::sdk_config(&aws.server.url).await;
         demo::prepare(&sdk_config, &options.configuration).await?;
+        demo::set_customer_directory(&sdk_config, &options.configuration, options.customer_directory).await?;
         let api = gateway::start(api_listener, &sdk_config, &options.configuration, &options.clock)?;
-        Ok(Self { api, aws, sdk_config, _folder: folder })
+        Ok(Self { api, aws, bigcommerce, sdk_config, _folder: folder })
     }
 
     /// Lets open requests finish, and stops.
     pub async fn stop(self) {
         self.api.stop().await;
         self.aws.stop().await;
+        if let Some(bigcommerce) = self.bigcommerce {
+            bigcommerce.stop().await;
+        }
     }
 }

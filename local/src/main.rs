@@ -1,11 +1,16 @@
 //! `cargo run`: the whole API on one machine, without an AWS account.
 
-use clap::{Parser, value_parser};
-use local::{Options, Stack, demo};
+use clap::{
+    Parser,
+    builder::{PossibleValuesParser, TypedValueParser},
+    value_parser,
+};
+use local::{Options, Stack, demo, server::Server};
 use shared::{
     clock::Clock,
     configuration::{Configuration, StorefrontAccess},
     http::cors::AllowedOrigins,
+    tables::directory::CustomerDirectory,
 };
 use std::{io, net::Ipv4Addr, path::PathBuf, process::ExitCode};
 
@@ -25,6 +30,12 @@ struct Arguments {
     /// Folder that keeps the data and the secrets; without it they are gone when the program ends.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Where the demo store's customers are: in the table, or at BigCommerce, for which a stand-in is started.
+    #[arg(long, default_value = "table", value_parser = directories())]
+    directory: CustomerDirectory,
+    /// Port of what stands for BigCommerce.
+    #[arg(long, default_value_t = 8001)]
+    bigcommerce_port: u16,
     /// Who may call GET /auth/storefront and POST /auth/customers: the bearer of a server-to-server token (authToken) or
     /// anyone (public).
     #[arg(long, default_value = "authToken")]
@@ -37,6 +48,13 @@ struct Arguments {
     max_tokens_per_store: u64,
 }
 
+fn directories() -> impl TypedValueParser<Value = CustomerDirectory> {
+    PossibleValuesParser::new(["table", "bigcommerce"]).map(|name| match name.as_str() {
+        "bigcommerce" => CustomerDirectory::BigCommerce,
+        _ => CustomerDirectory::Table,
+    })
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -45,6 +63,8 @@ async fn main() -> ExitCode {
         port: arguments.port,
         aws_address: (arguments.aws_host, arguments.aws_port).into(),
         data: arguments.data,
+        customer_directory: arguments.directory,
+        bigcommerce_port: arguments.bigcommerce_port,
         configuration: Configuration {
             allowed_origins: arguments.allowed_origins,
             max_tokens_per_store: arguments.max_tokens_per_store,
@@ -100,6 +120,8 @@ fn greet(stack: &Stack, jwt: &str) {
     let (buyer, buyer_id, buyer_password) = (demo::BUYER_EMAIL, demo::BUYER_ID, demo::BUYER_PASSWORD);
     let (other_store, other_admin) = (demo::OTHER_STORE, demo::OTHER_ADMIN_EMAIL);
     let (other_buyer, other_buyer_id) = (demo::OTHER_BUYER_EMAIL, demo::OTHER_BUYER_ID);
+    let (bigcommerce, at_bigcommerce, access_token) =
+        stack.bigcommerce.as_ref().map(at_bigcommerce).unwrap_or_default();
     let (client_id, client_secret) = (demo::APP_CLIENT_ID, demo::APP_CLIENT_SECRET);
     println!(
         "\
@@ -107,7 +129,7 @@ b2b-auth is ready.
 
   API                            {api}/api/io
   what its authorizer protects   {api}/example/orders and /stock
-  DynamoDB and Secrets Manager   {aws}
+  DynamoDB and Secrets Manager   {aws}{bigcommerce}
 
 Demo data
   store {store} (channels 1 and 2)
@@ -121,7 +143,7 @@ Demo data
     client id       {client_id}
     client secret   {client_secret}
   server-to-server token of {store}
-    {token}
+    {token}{at_bigcommerce}
 
 Try it
   TOKEN={token}
@@ -140,7 +162,8 @@ Try it
     {api}/api/io/auth/customers
 
   curl -H \"authToken: $TOKEN\" -H 'Content-Type: application/json' \\
-    -d '{{\"customerId\":{buyer_id}}}' {api}/api/io/auth/customers/storefront
+    -d '{{\"customerId\":{buyer_id}{access_token}}}' \\
+    {api}/api/io/auth/customers/storefront
 
   curl -H \"authToken: $TOKEN\" -d \"token=$TOKEN\" {api}/api/io/oauth/introspect
 
@@ -148,4 +171,22 @@ Try it
 
 Ctrl-C stops it."
     );
+}
+
+/// What a person must know of BigCommerce's stand-in: where it is, what is in it, and a further member of what is sent for a token.
+fn at_bigcommerce(server: &Server) -> (String, String, String) {
+    let (store, access_token, url) = (demo::STORE, demo::BIGCOMMERCE_ACCESS_TOKEN, &server.url);
+    let (buyer_id, buyer_token) = (demo::BUYER_ID, demo::BUYER_ACCESS_TOKEN);
+    let (outlet, outlet_id, password) = (demo::CHANNEL_2_BUYER_EMAIL, demo::CHANNEL_2_BUYER_ID, demo::BUYER_PASSWORD);
+    let address = format!("\n  what stands for BigCommerce    {url}");
+    let contents = format!(
+        "
+  at BigCommerce, where {store} has its customers
+    customer {outlet_id}    {outlet} / {password} (channel 2 alone)
+    customer access token of {buyer_id}
+      {buyer_token}
+    access token of the API account
+      {access_token}"
+    );
+    (address, contents, format!(r#","customerAccessToken":{{"value":"{buyer_token}"}}"#))
 }

@@ -30,7 +30,8 @@ fn command(arguments: &[&str]) -> Command {
 impl Program {
     /// Starts it on free ports, and reads what it says until it is ready.
     fn start(arguments: &[&str]) -> Self {
-        let mut child = command(&[&["--port", "0", "--aws-port", "0"], arguments].concat()).spawn().unwrap();
+        let ports = ["--port", "0", "--aws-port", "0", "--bigcommerce-port", "0"];
+        let mut child = command(&[&ports, arguments].concat()).spawn().unwrap();
         let mut greeting = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         while !greeting.contains("Ctrl-C") {
@@ -80,14 +81,41 @@ impl Drop for Program {
     }
 }
 
+/// The statuses of what is answered to the commands.
+fn pasted(commands: &str) -> Vec<String> {
+    let script = commands.replace("curl ", "curl -sS -w '\\n%{http_code}\\n' ");
+    let output = Command::new("sh").args(["-e", "-c", &script]).output();
+    let output = output.unwrap_or_else(|error| panic!("this test needs curl: {error}"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter(|line| line.len() == 3).map(str::to_owned).collect()
+}
+
 #[test]
 fn the_commands_that_it_prints_work_when_pasted() {
-    let program = Program::start(&[]);
-    let script = program.commands().replace("curl ", "curl -sS -w '\\n%{http_code}\\n' ");
-    let output = Command::new("sh").args(["-e", "-c", &script]).output().expect("this test needs curl");
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text.lines().filter(|line| *line == "200").count(), 7, "{text}");
-    assert_eq!(script.matches("curl ").count(), 7);
+    for arguments in [[].as_slice(), &["--directory", "bigcommerce"]] {
+        assert_eq!(pasted(&Program::start(arguments).commands()), ["200"; 7], "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_customers_are_where_the_last_start_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["--data", folder.path().to_str().unwrap()];
+    let at_bigcommerce = ["--directory", "bigcommerce"];
+    for (arguments, statuses) in [
+        (data.to_vec(), ["200"; 7]),
+        // Only BigCommerce knows whose customer access token it is.
+        ([data, at_bigcommerce].concat(), ["200", "200", "200", "200", "401", "200", "200"]),
+        ([data, ["--directory", "table"]].concat(), ["200"; 7]),
+    ] {
+        let mut program = Program::start(&arguments);
+        let made_up = r#"{"customerId":313,"customerAccessToken":{"value":"made up"}}"#;
+        let value = r#"{"customerId":313,"customerAccessToken":{"value":"demo-customer-access-token"}}"#;
+        let commands = program.commands().replace(value, made_up).replace(r#"{"customerId":313}"#, made_up);
+        assert_eq!(pasted(&commands), statuses, "{arguments:?}");
+        assert_eq!(program.greeting.contains("demo-customer-access-token"), statuses != ["200"; 7], "{arguments:?}");
+        program.stop("-INT");
+    }
 }
 
 #[test]
@@ -144,6 +172,8 @@ fn a_busy_port_is_one_clear_line() {
     let port = taken.local_addr().unwrap().port().to_string();
     fails_with_one_line(&["--port", &port, "--aws-port", "0"], "choose another with --port");
     fails_with_one_line(&["--port", "0", "--aws-port", &port], "choose another with --aws-host or --aws-port");
+    let arguments = ["--port", "0", "--aws-port", "0", "--directory", "bigcommerce", "--bigcommerce-port", &port];
+    fails_with_one_line(&arguments, "choose another with --bigcommerce-port");
 }
 
 #[test]
