@@ -223,6 +223,7 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
             "login_attempts_table": stack.outputs["LoginAttemptsTableName"],
             "keyring_secret_id": stack.outputs["KeyringSecretArn"],
             "app_secret_id": stack.outputs["AppSecretArn"],
+            "bigcommerce_secret_prefix": stack.outputs["BigCommerceSecretPrefix"],
             "libfaketime": str(library),
             "clock_file": str(tmp_path / f"{stack.name}.clock"),
         }))

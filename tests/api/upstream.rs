@@ -5,7 +5,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use std::time::Duration;
-use tests::{NOW, Upstream, UpstreamFate};
+use tests::{NOW, TestStack, Upstream, UpstreamFate};
 
 const CUSTOMERS: &str = "/stores/demostore/v3/customers?id:in=313";
 
@@ -75,6 +75,29 @@ async fn each_fate_is_met() {
     assert_eq!(get(&upstream, &http).send().await.unwrap().status(), 200);
     upstream.fault_in("/nothing", UpstreamFate::Unanswered);
     assert_eq!(get(&upstream, &http).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_stack_on_bigcommerce_asks_there_at_its_own_time() {
+    let (stack, upstream) = TestStack::start_on_bigcommerce().await;
+    let log_in = || stack.log_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD);
+    assert_eq!(log_in().await.status, 200);
+    assert_eq!((upstream.seen("/validate-credentials"), upstream.seen("id:in=313")), (1, 1));
+    let body = json!({"customerId": demo::BUYER_ID, "customerAccessToken": {"value": demo::BUYER_ACCESS_TOKEN}});
+    let issue = || stack.post("/auth/customers/storefront", &body).token(&stack.demo_token).send();
+    assert_eq!(issue().await.status, 200);
+    assert_eq!(upstream.seen("/graphql"), 1);
+    upstream.bigcommerce.change(|store| store.customer_access_tokens.clear());
+    assert_eq!(issue().await.status, 401);
+    upstream.bigcommerce.change(|store| store.access_token = "another".into());
+    assert_eq!(log_in().await.status, 503);
+    stack.put_bigcommerce_secret(demo::STORE, r#"{"accessToken": "another"}"#).await;
+    stack.clock.advance(60);
+    assert_eq!(log_in().await.status, 200);
+    upstream.bigcommerce.use_up(1000);
+    assert_eq!(log_in().await.status, 429);
+    stack.clock.advance(60);
+    assert_eq!(log_in().await.status, 200);
 }
 
 async fn calls_left(upstream: &Upstream, http: &Client) -> u64 {

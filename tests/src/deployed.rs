@@ -4,12 +4,13 @@
 //! own time. Settings and time reach the functions as an operator's would, by an update of their configuration; the time by
 //! way of libfaketime.
 
+use crate::Upstream;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use local::{aws, demo};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::configuration::{Configuration, StorefrontAccess};
+use shared::configuration::{BigCommerceSettings, Configuration, StorefrontAccess};
 use std::{env, fs, path::PathBuf};
 
 #[derive(Deserialize)]
@@ -24,6 +25,7 @@ pub struct Deployed {
     login_attempts_table: String,
     keyring_secret_id: String,
     app_secret_id: String,
+    bigcommerce_secret_prefix: String,
     libfaketime: PathBuf,
     /// Holds the time, in Unix seconds.
     pub clock_file: PathBuf,
@@ -36,14 +38,18 @@ impl Deployed {
         Some(serde_json::from_slice(&fs::read(file).unwrap()).unwrap())
     }
 
-    /// Makes it as new, with these settings; gives its own names of tables and secrets.
-    pub async fn reset(&self, configuration: Configuration) -> (SdkConfig, Configuration) {
+    /// Makes it as new, with these settings and this in BigCommerce's place; gives its own names of tables and secrets.
+    pub async fn reset(&self, configuration: Configuration, upstream: Option<&Upstream>) -> (SdkConfig, Configuration) {
         let configuration = Configuration {
             tokens_table: self.tokens_table.clone(),
             directory_table: self.directory_table.clone(),
             login_attempts_table: self.login_attempts_table.clone(),
             keyring_secret_id: self.keyring_secret_id.clone(),
             app_secret_id: self.app_secret_id.clone(),
+            bigcommerce: BigCommerceSettings {
+                secret_prefix: self.bigcommerce_secret_prefix.clone(),
+                ..configuration.bigcommerce
+            },
             ..configuration
         };
         let sdk_config = aws::sdk_config(&self.aws_url).await;
@@ -61,12 +67,12 @@ impl Deployed {
         }
         demo::prepare(&sdk_config, &configuration).await.unwrap();
         for name in &self.function_names {
-            self.configure(name, &configuration).await;
+            self.configure(name, &configuration, upstream).await;
         }
         (sdk_config, configuration)
     }
 
-    async fn configure(&self, function_name: &str, configuration: &Configuration) {
+    async fn configure(&self, function_name: &str, configuration: &Configuration, upstream: Option<&Upstream>) {
         let url = format!("{}/2015-03-31/functions/{function_name}/configuration", self.aws_url);
         let present: Value = reqwest::get(&url).await.unwrap().json().await.unwrap();
         let mut environment = present["Environment"].clone();
@@ -74,6 +80,7 @@ impl Deployed {
         variables.extend([
             ("STOREFRONT_ACCESS".into(), storefront_access(configuration).into()),
             ("MAX_TOKENS_PER_STORE".into(), configuration.max_tokens_per_store.to_string().into()),
+            ("BIGCOMMERCE_CALLS".into(), configuration.bigcommerce.calls_per_window.to_string().into()),
             ("LD_PRELOAD".into(), json!(self.libfaketime)),
             ("FAKETIME_TIMESTAMP_FILE".into(), json!(self.clock_file)),
             ("FAKETIME_FMT".into(), "%s".into()),
@@ -81,6 +88,12 @@ impl Deployed {
             ("FAKETIME_NO_CACHE".into(), "1".into()),
             ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
         ]);
+        for name in ["BIGCOMMERCE_API_URL", "BIGCOMMERCE_STOREFRONT_URL"] {
+            match upstream {
+                Some(upstream) => variables.insert(name.into(), upstream.url.as_str().into()),
+                None => variables.remove(name),
+            };
+        }
         let alias = format!("{}/2015-03-31/functions/{function_name}/aliases/live", self.aws_url);
         for (url, update) in
             [(url, json!({"Environment": environment})), (alias, json!({"FunctionVersion": "$LATEST"}))]

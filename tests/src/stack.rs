@@ -1,22 +1,23 @@
 //! A stack for each test.
 
-use crate::{Answer, Call, LOG, admin_login, backend_login, customer_login, deployed::Deployed};
-use accounts::{Accounts, Addition, Edit, passwords};
+use crate::{Answer, Call, LOG, Upstream, admin_login, backend_login, customer_login, deployed::Deployed};
+use accounts::{Accounts, Addition, Edit, StoreChange, passwords};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_secretsmanager::Client as SecretsManager;
-use local::{Options, Stack, aws, demo, gateway, server};
+use local::{Options, Stack, aws, bigcommerce::BigCommerce, demo, gateway, server};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use shared::{
     auth::access_token,
     aws::timeouts,
+    bigcommerce::Addresses,
     clock::Clock,
-    configuration::{Configuration, StorefrontAccess},
+    configuration::{BigCommerceSettings, Configuration, StorefrontAccess},
     scopes::{Scope, Scopes},
     services::Services,
     tables::{
-        directory::{ApiAccount, BackendUser, Customer, CustomerLogin, Directory, Role, STORE},
+        directory::{ApiAccount, BackendUser, Customer, CustomerDirectory, CustomerLogin, Directory, Role, STORE},
         items::{Item, from_item, key, number},
         tokens::TokenTable,
     },
@@ -51,7 +52,8 @@ pub struct TestClock {
 }
 
 impl TestClock {
-    fn new(start: Clock, file: Option<PathBuf>) -> Self {
+    fn new(start: Clock, deployed: Option<&Deployed>) -> Self {
+        let file = deployed.map(|deployed| deployed.clock_file.clone());
         let clock = Self { start, ahead: Arc::default(), file };
         clock.advance(0);
         clock
@@ -133,14 +135,40 @@ impl TestStack {
         Self::start_with(Setup::in_real_time()).await
     }
 
+    /// A stack whose demo store has its customers at BigCommerce, and what is in BigCommerce's place.
+    pub async fn start_on_bigcommerce() -> (Self, Upstream) {
+        Self::start_on_bigcommerce_with(Setup::default()).await
+    }
+
+    pub async fn start_on_bigcommerce_with(Setup { mut configuration, clock }: Setup) -> (Self, Upstream) {
+        let deployed = Deployed::from_env();
+        let clock = TestClock::new(clock, deployed.as_ref());
+        let upstream = Upstream::start(BigCommerce::new(clock.clock())).await;
+        configuration.bigcommerce.addresses = Addresses::of_stand_in(&upstream.url);
+        let stack = Self::start_at(deployed, Some(&upstream), configuration, clock).await;
+        let (_, secret) = demo::bigcommerce_secret(&stack.configuration);
+        stack.put_bigcommerce_secret(demo::STORE, &secret).await;
+        stack.set_customer_directory(demo::STORE, CustomerDirectory::BigCommerce).await;
+        (stack, upstream)
+    }
+
     /// Uses the embedded DynamoDB, the AWS at `TEST_AWS_ENDPOINT_URL`, or a deployed stack.
     pub async fn start_with(Setup { configuration, clock }: Setup) -> Self {
-        LazyLock::force(&LOG);
         let deployed = Deployed::from_env();
-        let clock = TestClock::new(clock, deployed.as_ref().map(|deployed| deployed.clock_file.clone()));
+        let clock = TestClock::new(clock, deployed.as_ref());
+        Self::start_at(deployed, None, configuration, clock).await
+    }
+
+    async fn start_at(
+        deployed: Option<Deployed>,
+        upstream: Option<&Upstream>,
+        configuration: Configuration,
+        clock: TestClock,
+    ) -> Self {
+        LazyLock::force(&LOG);
         let mut http = reqwest::Client::builder();
         let (url, sdk_config, configuration, running) = if let Some(deployed) = deployed {
-            let (sdk_config, configuration) = deployed.reset(configuration).await;
+            let (sdk_config, configuration) = deployed.reset(configuration, upstream).await;
             http = http.resolve(&deployed.api_host, (Ipv4Addr::LOCALHOST, 0).into());
             let url = deployed.aws_url.replace("127.0.0.1", &deployed.api_host);
             (url, sdk_config, configuration, Vec::new())
@@ -319,6 +347,20 @@ impl TestStack {
         put.secret_string(text).send().await.unwrap();
     }
 
+    /// Whether there was one before or not.
+    pub async fn put_bigcommerce_secret(&self, store_hash: &str, text: &str) {
+        let name = format!("{}{store_hash}", self.configuration.bigcommerce.secret_prefix);
+        let create = self.secrets.create_secret().name(&name).secret_string(text).send().await;
+        if create.is_err_and(|error| error.into_service_error().is_resource_exists_exception()) {
+            self.secrets.put_secret_value().secret_id(name).secret_string(text).send().await.unwrap();
+        }
+    }
+
+    pub async fn set_customer_directory(&self, store_hash: &str, customer_directory: CustomerDirectory) {
+        let change = StoreChange::CustomerDirectory(customer_directory);
+        assert_eq!(self.accounts().change_store(store_hash, &change).await.unwrap(), Edit::Done);
+    }
+
     /// The access token of a new API account.
     pub async fn add_api_account(&self, store_hash: &str, scopes: &Scopes) -> String {
         let token = access_token::generate().unwrap().expose_secret().to_owned();
@@ -393,6 +435,10 @@ fn with_unique_names(configuration: Configuration) -> Configuration {
         login_attempts_table: unique(configuration.login_attempts_table),
         keyring_secret_id: unique(configuration.keyring_secret_id),
         app_secret_id: unique(configuration.app_secret_id),
+        bigcommerce: BigCommerceSettings {
+            secret_prefix: format!("{}{suffix}/", configuration.bigcommerce.secret_prefix),
+            ..configuration.bigcommerce
+        },
         ..configuration
     }
 }
