@@ -138,6 +138,11 @@ impl Store {
         }
     }
 
+    /// Makes all private tokens void, as if the merchant had revoked them.
+    pub fn revoke_private_tokens(&mut self) {
+        self.private_tokens.clear();
+    }
+
     /// Whether the customer may log in at the channel.
     fn lets_in(&self, customer: &Customer, channel: u64) -> bool {
         match (&customer.channel_ids, self.allow_global_logins.get(&channel)) {

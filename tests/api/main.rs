@@ -14,6 +14,7 @@ mod authorizer;
 mod backend {
     pub mod tokens;
 }
+mod bigcommerce;
 mod browsers;
 mod conflicts;
 mod events;

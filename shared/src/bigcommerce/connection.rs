@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::{
     },
     http::Headers,
 };
+use aws_smithy_types::retry::ErrorKind;
 use http_body_util::{BodyExt, Limited};
 use std::{sync::OnceLock, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -46,12 +47,11 @@ impl Connection {
     /// Sends a request, and waits for the whole answer, not beyond the deadline.
     pub async fn send(&self, request: HttpRequest, deadline: Instant) -> Result<Answer, Unanswered> {
         let attempt = async {
-            let mut answer = self
-                .0
-                .get_or_init(connector)
-                .call(request)
-                .await
-                .map_err(|error| Unanswered { cause: Chain(&error).to_string(), is_disconnected: error.is_io() })?;
+            let mut answer = self.0.get_or_init(connector).call(request).await.map_err(|error| Unanswered {
+                cause: Chain(&error).to_string(),
+                // The latter is the connector's word for a connection that closes without an answer.
+                is_disconnected: error.is_io() || error.as_other() == Some(ErrorKind::TransientError),
+            })?;
             let (status, headers) = (answer.status().as_u16(), std::mem::take(answer.headers_mut()));
             let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|error| Unanswered {
                 cause: format!("the answer of {status} ends too soon, or is too large: {}", Chain(&*error)),
