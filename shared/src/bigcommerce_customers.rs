@@ -1,7 +1,7 @@
 //! The customers of the stores whose directory is BigCommerce.
 
 use crate::{
-    bigcommerce::{Account, AccountSecret, Api, Customer, Deadline, Failure},
+    bigcommerce::{Account, AccountSecret, Api, Customer, Deadline, Failure, PRIVATE_TOKEN_LIFE},
     clock::Clock,
     configuration::Configuration,
     fault::Fault,
@@ -15,6 +15,9 @@ use tokio::time::timeout_at;
 
 /// Seconds for which a look-up is good.
 pub const LOOK_UP_LIFE: u64 = 60;
+
+/// Seconds before a private token's end from which on it is not used.
+const PRIVATE_TOKEN_MARGIN: u64 = 300;
 
 /// A store's API account, or why there is none.
 type AccountCache = SecretCache<Result<AccountSecret, &'static str>>;
@@ -31,6 +34,8 @@ pub struct BigCommerceCustomers {
     customers: Kept<(String, u64), Customer>,
     /// By store and channel.
     global_logins: Kept<(String, u64), bool>,
+    /// Tokens for the storefronts, by store and channel.
+    private_tokens: Kept<(String, u64), SecretString>,
 }
 
 impl BigCommerceCustomers {
@@ -53,6 +58,7 @@ impl BigCommerceCustomers {
             accounts: Kept::default(),
             customers: Kept::default(),
             global_logins: Kept::default(),
+            private_tokens: Kept::default(),
         }
     }
 
@@ -115,8 +121,33 @@ impl BigCommerceCustomers {
         access_token: &SecretString,
         deadline: Deadline,
     ) -> Result<Option<u64>, Failure> {
-        let ask = |account: Account| async move { self.api.owner(&account, channel_id, access_token, deadline).await };
-        self.as_account(store_hash, deadline, ask).await
+        let ask = async |private_token: &SecretString| {
+            let ask = |account: Account| async move {
+                self.api.owner(&account, channel_id, private_token, access_token, deadline).await
+            };
+            self.as_account(store_hash, deadline, ask).await
+        };
+        if let Some((kept, _)) = self.private_tokens.get(&(store_hash.to_owned(), channel_id), self.clock.now()) {
+            match ask(&kept).await {
+                // It may have been made void since.
+                Err(Failure::Refused { status: Some(401), .. }) => {}
+                answered => return answered,
+            }
+        }
+        ask(&self.new_private_token(store_hash, channel_id, deadline).await?).await
+    }
+
+    async fn new_private_token(
+        &self,
+        store_hash: &str,
+        channel_id: u64,
+        deadline: Deadline,
+    ) -> Result<SecretString, Failure> {
+        let until = self.clock.now() + PRIVATE_TOKEN_LIFE - PRIVATE_TOKEN_MARGIN;
+        let ask = |account: Account| async move { self.api.new_private_token(&account, channel_id, deadline).await };
+        let token = self.as_account(store_hash, deadline, ask).await?;
+        self.private_tokens.put((store_hash.into(), channel_id), token.clone(), until);
+        Ok(token)
     }
 
     /// Asks as the store's account, within the store's budget; once more where the account has another access token by now.

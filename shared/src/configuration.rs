@@ -99,9 +99,9 @@ impl Configuration {
     }
 
     fn from_variables(value: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigurationError> {
+        let optional = |variable| value(variable).filter(|value| !value.is_empty());
         let required = |variable| {
-            let value = value(variable).filter(|value| !value.is_empty());
-            value.ok_or_else(|| ConfigurationError { variable, problem: "a value is required".into() })
+            optional(variable).ok_or_else(|| ConfigurationError { variable, problem: "a value is required".into() })
         };
         let whole_number = |variable| {
             let number = required(variable)?.parse();
@@ -126,8 +126,8 @@ impl Configuration {
             rotation_days: whole_number("ROTATION_DAYS")?,
             bigcommerce: BigCommerceSettings {
                 addresses: Addresses::new(
-                    value("BIGCOMMERCE_API_URL").as_deref(),
-                    value("BIGCOMMERCE_STOREFRONT_URL").as_deref(),
+                    optional("BIGCOMMERCE_API_URL").as_deref(),
+                    optional("BIGCOMMERCE_STOREFRONT_URL").as_deref(),
                 )
                 .map_err(|problem| ConfigurationError {
                     variable: "BIGCOMMERCE_API_URL or BIGCOMMERCE_STOREFRONT_URL",
@@ -168,6 +168,18 @@ mod tests {
             with("ALLOWED_ORIGINS", Some("https://shop.example/")).unwrap_err(),
             r#"environment variable ALLOWED_ORIGINS: "https://shop.example/" must be written https://shop.example"#
         );
+    }
+
+    #[test]
+    fn where_bigcommerce_is_may_be_left_out_but_not_be_badly_written() {
+        for name in ["BIGCOMMERCE_API_URL", "BIGCOMMERCE_STOREFRONT_URL"] {
+            for none in [None, Some("")] {
+                assert_eq!(with(name, none).unwrap().bigcommerce.addresses, Addresses::default());
+            }
+            let given = with(name, Some("http://127.0.0.1:1")).unwrap().bigcommerce.addresses;
+            assert_ne!(given, Addresses::default());
+            assert!(with(name, Some("http://example.com")).unwrap_err().contains(name));
+        }
     }
 
     fn with(name: &str, value: Option<&str>) -> Result<Configuration, String> {

@@ -166,3 +166,42 @@ async fn a_page_costs_the_same_at_any_depth() {
         assert_eq!(cost, expected, "offset {offset}");
     }
 }
+
+#[tokio::test]
+async fn customers_at_bigcommerce_cost_a_claim_in_half_a_minute_and_a_login_one_more_read() {
+    let (direct, upstream) = TestStack::start_on_bigcommerce().await;
+    let stopwatch = Stopwatch::default();
+    let stack = direct.with_clients(&stopwatch.watch(&direct.sdk_config), &direct.secrets).await;
+    let token = &stack.demo_token;
+    stack.list(token, "").await;
+    eventually(async || stack.token_last_used_at(1).await.is_some()).await;
+    let login = || stack.post("/auth/customers", &buyer_login()).token(token);
+    let issue = |body| stack.post("/auth/customers/storefront", &body).token(token);
+    let access_token =
+        || json!({"customerId": demo::BUYER_ID, "customerAccessToken": {"value": demo::BUYER_ACCESS_TOKEN}});
+    let storefront = login().send().await.storefront_token().to_owned();
+    stack.clock.advance(60);
+    println!("{:<36} {:>6} {:>6}  calls  operations", "endpoint", "status", "waits");
+    for (name, call, expected, calls) in [
+        ("login", login(), cost(200, "BatchGetItem BatchGetItem UpdateItem UpdateItem", 3, "UpdateItem"), 2),
+        ("login again", login(), cost(200, "BatchGetItem BatchGetItem UpdateItem", 2, "UpdateItem"), 1),
+        ("issue", issue(json!({"customerId": demo::BUYER_ID})), cost(200, "BatchGetItem UpdateItem", 2, ""), 2),
+        ("issue again", issue(json!({"customerId": demo::BUYER_ID})), cost(200, "BatchGetItem", 1, ""), 0),
+        ("issue, an access token", issue(access_token()), cost(200, "BatchGetItem", 1, ""), 2),
+        ("issue, an access token again", issue(access_token()), cost(200, "BatchGetItem", 1, ""), 1),
+        (
+            "exchange",
+            stack.exchange(&platform_jwt(&current_customer(NOW))).token(token),
+            cost(200, "BatchGetItem", 1, ""),
+            0,
+        ),
+        ("introspect", stack.introspect(&storefront).token(token), cost(200, "BatchGetItem", 1, ""), 0),
+        ("authorize", stack.protected("/orders").bearer(&storefront), cost(200, "BatchGetItem", 1, ""), 0),
+    ] {
+        upstream.take_requests();
+        let (_, cost) = measure(&stopwatch, call, &expected).await;
+        let made = upstream.take_requests().len();
+        println!("{name:<36} {:>6} {:>6} {made:>6}  {}", cost.status, cost.waits, cost.operations);
+        assert_eq!((cost, made), (expected, calls), "{name}");
+    }
+}

@@ -1,8 +1,8 @@
-//! The real binary under a Runtime API: what it makes of `ALLOWED_ORIGINS`.
+//! The real binary under a Runtime API: what it makes of `ALLOWED_ORIGINS`, and whom it takes for BigCommerce.
 
 use serde_json::{Value, json};
 use std::{path::Path, process::Stdio};
-use tests::{Lambda, Outcome, RuntimeApi, TestStack};
+use tests::{Lambda, Outcome, RuntimeApi, Setup, Terminator, TestStack};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_login-customer");
 
@@ -35,4 +35,39 @@ async fn badly_written_origins_end_it_at_start_and_it_says_why() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(said.contains("ALLOWED_ORIGINS") && said.contains("must be one exact origin"), "{said}");
+}
+
+#[tokio::test]
+async fn a_password_goes_only_to_whom_a_known_authority_vouches_for() {
+    let (stack, upstream) = TestStack::start_on_bigcommerce_with(Setup::in_real_time()).await;
+    let bigcommerce = Terminator::start(&upstream.url).await;
+    let login = include_str!("../../../events/login-customer.json");
+    let by_ip = bigcommerce.url.replace("localhost", "127.0.0.1");
+    for (url, knows_authority, status) in
+        [(&bigcommerce.url, true, 200), (&bigcommerce.url, false, 503), (&by_ip, true, 503)]
+    {
+        upstream.forward_all();
+        let runtime_api = RuntimeApi::start().await;
+        let mut command = runtime_api.command(Path::new(BINARY), stack.aws_url());
+        command.env("BIGCOMMERCE_API_URL", url);
+        if knows_authority {
+            command.env("SSL_CERT_FILE", &bigcommerce.certificates);
+        }
+        let lambda = Lambda::spawn(runtime_api, command);
+        let Outcome::Response(answer) = lambda.invoke(login).await else { panic!("{url}") };
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["statusCode"], status, "{url} {knows_authority}: {answer}");
+        assert_eq!(upstream.seen("/validate-credentials"), usize::from(status == 200), "{url} {knows_authority}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_without_tls_ends_it_at_start_and_it_says_why() {
+    let runtime_api = RuntimeApi::start().await;
+    let mut command = runtime_api.command(Path::new(BINARY), "http://127.0.0.1:1");
+    let output =
+        command.env("BIGCOMMERCE_API_URL", "http://api.bigcommerce.com").stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("BIGCOMMERCE_API_URL") && said.contains("must be https://"), "{said}");
 }

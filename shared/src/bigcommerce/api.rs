@@ -21,9 +21,7 @@ const DEFAULT_CHANNEL: u64 = 1;
 /// The only question that is asked of a storefront.
 const WHO_IS_IT: &str = "query { customer { entityId } }";
 /// Seconds that a private token is good for.
-const TOKEN_LIFE: u64 = 24 * 60 * 60;
-/// Seconds before its end from which on it is not used.
-const TOKEN_MARGIN: u64 = 300;
+pub const PRIVATE_TOKEN_LIFE: u64 = 24 * 60 * 60;
 
 /// When the answers must be there that one request of a caller needs.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +42,6 @@ pub struct Api {
     clock: Clock,
     /// Stores of which nothing may be asked for a while.
     pauses: Kept<String, ()>,
-    /// Tokens for the storefronts, by store and channel.
-    private_tokens: Kept<(String, u64), SecretString>,
 }
 
 /// What is asked for.
@@ -63,13 +59,7 @@ impl Api {
     /// Connects to nothing yet.
     #[must_use]
     pub fn new(addresses: Addresses, clock: Clock) -> Self {
-        Self {
-            addresses,
-            connection: Connection::default(),
-            clock,
-            pauses: Kept::default(),
-            private_tokens: Kept::default(),
-        }
+        Self { addresses, connection: Connection::default(), clock, pauses: Kept::default() }
     }
 
     /// The id of the customer with this e-mail and password who may log in at the channel, if there is one.
@@ -113,41 +103,14 @@ impl Api {
             .await
     }
 
-    /// The id of the customer whose access token it is, if it is anyone's.
-    pub async fn owner(
-        &self,
-        account: &Account,
-        channel_id: u64,
-        access_token: &SecretString,
-        deadline: Deadline,
-    ) -> Result<Option<u64>, Failure> {
-        let key = (account.store_hash.clone(), channel_id);
-        let kept = self.private_tokens.get(&key, self.clock.now()).map(|(token, _)| token);
-        let was_kept = kept.is_some();
-        let token = match kept {
-            Some(token) => token,
-            None => self.new_private_token(account, channel_id, deadline).await?,
-        };
-        let owner = self.owner_asked_with(&token, account, channel_id, access_token, deadline).await;
-        match owner {
-            // One that was kept may have been made void since.
-            Err(Failure::Refused { status: Some(401), .. }) if was_kept => {
-                self.private_tokens.remove(&key);
-                let token = self.new_private_token(account, channel_id, deadline).await?;
-                self.owner_asked_with(&token, account, channel_id, access_token, deadline).await
-            }
-            owner => owner,
-        }
-    }
-
-    /// Makes a token for the storefront of a channel, and keeps it.
+    /// A new token for the storefront of a channel, good for [`PRIVATE_TOKEN_LIFE`] seconds.
     pub async fn new_private_token(
         &self,
         account: &Account,
         channel_id: u64,
         deadline: Deadline,
     ) -> Result<SecretString, Failure> {
-        let expires_at = self.clock.now() + TOKEN_LIFE;
+        let expires_at = self.clock.now() + PRIVATE_TOKEN_LIFE;
         let call = Call {
             method: "POST",
             name: "/storefront/api-token-private",
@@ -155,17 +118,15 @@ impl Api {
             body: Some(json!({"channel_ids": [channel_id], "expires_at": expires_at, "scopes": ["Customer"]})),
             is_repeatable: true,
         };
-        let token = self.ask(account, &call, deadline, answers::token).await?;
-        let key = (account.store_hash.clone(), channel_id);
-        self.private_tokens.put(key, token.clone(), expires_at - TOKEN_MARGIN);
-        Ok(token)
+        self.ask(account, &call, deadline, answers::token).await
     }
 
-    async fn owner_asked_with(
+    /// The id of the customer whose access token it is, if it is anyone's.
+    pub async fn owner(
         &self,
-        private_token: &SecretString,
         account: &Account,
         channel_id: u64,
+        private_token: &SecretString,
         access_token: &SecretString,
         deadline: Deadline,
     ) -> Result<Option<u64>, Failure> {

@@ -15,5 +15,5 @@ mod rate_limit;
 pub use account::{Account, AccountSecret, is_store_hash};
 pub use addresses::Addresses;
 pub use answers::Customer;
-pub use api::{Api, Deadline};
+pub use api::{Api, Deadline, PRIVATE_TOKEN_LIFE};
 pub use failure::Failure;
