@@ -6,6 +6,7 @@ mod budget;
 mod login;
 mod revocation;
 mod storefront;
+mod stores;
 
 use local::{
     bigcommerce::{Customer, Store},
