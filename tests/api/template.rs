@@ -364,6 +364,25 @@ fn a_version_is_made_anew_for_a_parameter_if_and_only_if_it_changes_the_function
 }
 
 #[test]
+fn a_versions_description_has_no_more_than_256_characters() {
+    let template = template();
+    let parameters = &template["Parameters"];
+    let most = |name: &str| {
+        let parameter = &parameters[name];
+        let allowed = parameter["AllowedValues"].as_vec().into_iter().flatten().map(|value| text(value).len()).max();
+        let largest = parameter["MaxValue"].as_i64().map(|value| value.to_string().len());
+        let longest = parameter["MaxLength"].as_i64().map(|length| usize::try_from(length).unwrap());
+        // What has no bound of its own may have ten digits.
+        allowed.or(largest).or(longest).unwrap_or("1000000000".len())
+    };
+    for function in function_names(&template).into_keys() {
+        let description = text(&template["Resources"][function]["Properties"]["VersionDescription"]);
+        let lengths = description.split(' ').map(|name| most(&name[2..name.len() - 1]) + " ".len());
+        assert!(lengths.sum::<usize>() <= 256 + " ".len(), "{function}");
+    }
+}
+
+#[test]
 fn every_role_takes_the_permissions_boundary() {
     let template = template();
     let roles = resources(&template, "AWS::IAM::Role");
@@ -466,6 +485,10 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
 /// An action, and the resource of the template that it is on.
 type Grant = (String, String);
 
+/// The secrets of stores whose customers are at BigCommerce. The operator's tool makes them, so the template names them so.
+const BIG_COMMERCE_SECRETS: &str =
+    "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${AWS::StackName}/bigcommerce/*";
+
 /// A request, or one of the items of a transaction.
 struct Part {
     /// What a caller must be allowed to send it.
@@ -481,6 +504,7 @@ fn parts(operation: &str, body: &Value) -> Vec<Part> {
         name if name.starts_with("login-attempts") => "LoginAttemptsTable".to_owned(),
         name if name.starts_with("keyring") => "KeyringSecret".to_owned(),
         name if name.starts_with("app") => "AppSecret".to_owned(),
+        name if name.starts_with("bigcommerce/") => BIG_COMMERCE_SECRETS.to_owned(),
         other => panic!("{other}"),
     };
     let alone = |grant| vec![Part { grant, is_of_transaction: false, body: body.clone() }];
@@ -508,6 +532,16 @@ fn parts(operation: &str, body: &Value) -> Vec<Part> {
             tables.map(part).collect()
         }
         _ => alone((format!("dynamodb:{operation}"), resource(&body["TableName"]))),
+    }
+}
+
+/// What a function does for a store whose customers are at BigCommerce, which is none of those that are called for here.
+fn done_for_big_commerce(role: &str) -> Vec<Grant> {
+    let read_access_token = ("secretsmanager:GetSecretValue".to_owned(), BIG_COMMERCE_SECRETS.to_owned());
+    let count_calls = ("dynamodb:UpdateItem".to_owned(), "LoginAttemptsTable".to_owned());
+    match role {
+        "LoginCustomerRole" | "IssueStorefrontTokenRole" => vec![read_access_token, count_calls],
+        _ => vec![],
     }
 }
 
@@ -564,6 +598,25 @@ fn attributes(update: &Value) -> BTreeSet<&str> {
 
 /// That the condition lets all these updates through, and as few others as can be said.
 fn check_condition(condition: &Yaml, updates: &[&Part], role: &str) {
+    let keys = &condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+    if keys.is_badvalue() {
+        check_last_use_condition(condition, updates, role)
+    } else {
+        check_keys(keys, updates, role)
+    }
+}
+
+/// That these are the keys of the items that are updated, and none of an account's failed logins.
+fn check_keys(keys: &Yaml, updates: &[&Part], role: &str) {
+    let keys: Vec<_> = keys.as_vec().unwrap().iter().map(|key| text(key).strip_suffix('*').unwrap()).collect();
+    assert_eq!(keys, ["BIGCOMMERCE_CALLS#"], "{role}");
+    for update in updates {
+        let key = update.body["Key"]["pk"]["S"].as_str().unwrap();
+        assert!(key.starts_with(keys[0]), "{role}: {key}");
+    }
+}
+
+fn check_last_use_condition(condition: &Yaml, updates: &[&Part], role: &str) {
     let listed = condition["ForAllValues:StringEquals"]["dynamodb:Attributes"].as_vec().unwrap().iter().map(text);
     let named = updates.iter().flat_map(|update| attributes(&update.body));
     assert_eq!(listed.collect::<BTreeSet<_>>(), named.collect(), "{role}");
@@ -617,6 +670,7 @@ async fn each_role_allows_just_what_its_function_does() {
         let warm_up = [("secretsmanager:GetSecretValue", "KeyringSecret"), ("dynamodb:BatchGetItem", "TokensTable")];
         let mut done: BTreeSet<_> = warm_up.map(|(action, on)| (action.to_owned(), on.to_owned())).into();
         done.extend(parts.iter().map(|part| part.grant.clone()));
+        done.extend(done_for_big_commerce(role));
         let grants = grants(&template, role);
         assert_eq!(grants.keys().cloned().collect::<BTreeSet<_>>(), done, "{role}");
 
