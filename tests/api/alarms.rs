@@ -185,6 +185,25 @@ async fn an_authorizer_that_an_owner_has_attached_wrongly_wakes_nobody() {
     assert_eq!(line["error"], "The authorizer is attached wrongly.");
 }
 
+#[test]
+fn what_a_customer_directory_fails_at_is_counted_apart() {
+    let template = template();
+    for (status, error, counted) in [
+        (503, "The store's customer directory refuses this service.", "CustomerDirectoryRefusals"),
+        (
+            503,
+            "The store's customer directory is temporarily unavailable. Try again in 5 seconds.",
+            "CustomerDirectoryFaults",
+        ),
+        (429, "Too many requests to the store's customer directory. Try again in 12 seconds.", "CustomerDirectoryBusy"),
+    ] {
+        for function in ["login-customer", "issue-storefront-token"] {
+            let line = json!({"function": function, "status": status, "error": error, "cause": "401"});
+            assert_eq!(counting(&template, "FunctionLogGroup", &line), [counted], "{line}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_full_store_is_counted_apart() {
     let mut setup = Setup::default();
