@@ -28,7 +28,9 @@ def released(aws, built, programs, tokens):
     if shown.returncode != 0:
         pytest.skip("the checkout has no history")
     # What today's functions need and that template does not give.
-    text = shown.stdout.replace("        MAX_TOKENS_PER_STORE:", "        ROTATION_DAYS: '0'\n        MAX_TOKENS_PER_STORE:")
+    needed = {"ROTATION_DAYS": 0, "BIGCOMMERCE_SECRET_PREFIX": "options/bigcommerce/", "BIGCOMMERCE_CALLS": 50}
+    given = "".join(f"        {name}: '{value}'\n" for name, value in needed.items())
+    text = shown.stdout.replace("        MAX_TOKENS_PER_STORE:", f"{given}        MAX_TOKENS_PER_STORE:")
     text = re.sub(r"CodeUri: functions/(\S+)", lambda found: f"CodeUri: {found[1].title().replace('-', '')}", text)
     template = built / "released.yaml"
     template.write_text(text)
