@@ -1,13 +1,18 @@
 //! What `template.yaml` counts in the logs is what is really logged, and each alarm and the dashboard are made of that.
 
-use crate::template::{entries, function_names, resources, template, text};
+use crate::template::{NOBODY, entries, function_names, give_bigcommerce_account, resources, template, text};
+use accounts::StoreChange;
 use local::demo;
 use serde_json::{Value, json};
-use shared::keys::rotation;
+use shared::{
+    bigcommerce::Addresses,
+    keys::rotation,
+    tables::{call_budget::CLAIM, directory::CustomerDirectory},
+};
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
-    Authorizer, Fate, LOG, NOW, PASSWORD, Service, Setup, TestStack, admin_login, behind_proxy, buyer_login,
-    current_customer, platform_jwt, rest_event, with,
+    Authorizer, Call, Fate, LOG, NOW, PASSWORD, Proxy, Service, Setup, TestStack, admin_login, behind_proxy,
+    buyer_login, current_customer, platform_jwt, rest_event, with,
 };
 use yaml_rust2::Yaml;
 
@@ -185,22 +190,38 @@ async fn an_authorizer_that_an_owner_has_attached_wrongly_wakes_nobody() {
     assert_eq!(line["error"], "The authorizer is attached wrongly.");
 }
 
-#[test]
-fn what_a_customer_directory_fails_at_is_counted_apart() {
+#[tokio::test]
+async fn what_a_customer_directory_fails_at_is_counted_apart() {
     let template = template();
-    for (status, error, counted) in [
-        (503, "The store's customer directory refuses this service.", "CustomerDirectoryRefusals"),
-        (
-            503,
-            "The store's customer directory is temporarily unavailable. Try again in 5 seconds.",
-            "CustomerDirectoryFaults",
-        ),
-        (429, "Too many requests to the store's customer directory. Try again in 12 seconds.", "CustomerDirectoryBusy"),
-    ] {
-        for function in ["login-customer", "issue-storefront-token"] {
-            let line = json!({"function": function, "status": status, "error": error, "cause": "401"});
-            assert_eq!(counting(&template, "FunctionLogGroup", &line), [counted], "{line}");
+    let mut setup = Setup::default();
+    setup.configuration.bigcommerce.addresses = Addresses::of_stand_in(NOBODY);
+    setup.configuration.bigcommerce.calls_per_window = 2 * CLAIM;
+    let direct = TestStack::start_with(setup).await;
+    let proxy = Proxy::start(direct.aws_url()).await;
+    let stack = direct.fresh_functions(&proxy.url).await;
+    let is_at_bigcommerce = StoreChange::CustomerDirectory(CustomerDirectory::BigCommerce);
+    stack.accounts().change_store(demo::STORE, &is_at_bigcommerce).await.unwrap();
+    let login = || stack.post("/auth/customers", &buyer_login());
+    let issue = || stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID}));
+    let check = async |call: Call, status, counted| {
+        let answer = call.token(&stack.demo_token).send().await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        let line = line_of(&answer.request_id);
+        assert_eq!(counting(&template, "FunctionLogGroup", &line), [counted], "{line}");
+    };
+    // There is no secret yet.
+    for call in [login(), issue()] {
+        check(call, 503, "CustomerDirectoryRefusals").await;
+    }
+    give_bigcommerce_account(&proxy);
+    // Each function claims its part of the budget.
+    for _ in 0..CLAIM {
+        for call in [login(), issue()] {
+            check(call, 503, "CustomerDirectoryFaults").await;
         }
+    }
+    for call in [login(), issue()] {
+        check(call, 429, "CustomerDirectoryBusy").await;
     }
 }
 

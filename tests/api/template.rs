@@ -1,5 +1,6 @@
 //! `template.yaml` agrees with `openapi.yaml`, with the local stack, with the envelope and with what the functions do.
 
+use accounts::StoreChange;
 use local::{
     demo,
     gateway::{PREFIXES, ROUTES},
@@ -7,15 +8,16 @@ use local::{
 use regex_lite::Regex;
 use serde_json::{Value, json};
 use shared::{
+    bigcommerce::Addresses,
     http::{cors::AllowedOrigins, envelope::error_response, error::Error},
     lambda::STRICT_TRANSPORT,
     scopes::Scopes,
-    tables::login_attempts::WINDOW,
+    tables::{directory::CustomerDirectory, login_attempts::WINDOW},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
-    Call, NOW, TestStack, admin_login, behind_proxy, buyer_login, current_customer, decode, eventually, platform_jwt,
-    with,
+    Call, Fate, NOW, Proxy, Setup, TestStack, admin_login, buyer_login, current_customer, decode, eventually,
+    platform_jwt, with,
 };
 use yaml_rust2::{Yaml, YamlLoader, yaml::Hash};
 
@@ -447,6 +449,20 @@ fn sam_local_sets_all_variables_of_the_functions() {
     assert_eq!(variables, set["Parameters"].as_object().unwrap().keys().map(String::as_str).collect());
 }
 
+/// Where there is no BigCommerce: nobody listens there.
+pub const NOBODY: &str = "http://127.0.0.1:1";
+
+/// Each store has an API account at BigCommerce, as long as the proxy keeps to this rule.
+pub fn give_bigcommerce_account(proxy: &Proxy) {
+    let secret = json!({"SecretString": json!({"accessToken": "access-token"}).to_string()});
+    proxy.rule(move |request| match request.body["SecretId"].as_str() {
+        Some(id) if request.operation == "GetSecretValue" && id.starts_with("bigcommerce/") => {
+            Fate::Answered(200, secret.clone())
+        }
+        _ => Fate::Forwarded,
+    });
+}
+
 /// Calls by which a function does all that it ever does, by the name of its role.
 fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
     let create = |body: &Value| stack.post("/auth/backend", body);
@@ -486,7 +502,7 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
 type Grant = (String, String);
 
 /// The secrets of stores whose customers are at BigCommerce. The operator's tool makes them, so the template names them so.
-const BIG_COMMERCE_SECRETS: &str =
+const BIGCOMMERCE_SECRETS: &str =
     "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${AWS::StackName}/bigcommerce/*";
 
 /// A request, or one of the items of a transaction.
@@ -504,7 +520,7 @@ fn parts(operation: &str, body: &Value) -> Vec<Part> {
         name if name.starts_with("login-attempts") => "LoginAttemptsTable".to_owned(),
         name if name.starts_with("keyring") => "KeyringSecret".to_owned(),
         name if name.starts_with("app") => "AppSecret".to_owned(),
-        name if name.starts_with("bigcommerce/") => BIG_COMMERCE_SECRETS.to_owned(),
+        name if name.starts_with("bigcommerce/") => BIGCOMMERCE_SECRETS.to_owned(),
         other => panic!("{other}"),
     };
     let alone = |grant| vec![Part { grant, is_of_transaction: false, body: body.clone() }];
@@ -532,16 +548,6 @@ fn parts(operation: &str, body: &Value) -> Vec<Part> {
             tables.map(part).collect()
         }
         _ => alone((format!("dynamodb:{operation}"), resource(&body["TableName"]))),
-    }
-}
-
-/// What a function does for a store whose customers are at BigCommerce, which is none of those that are called for here.
-fn done_for_big_commerce(role: &str) -> Vec<Grant> {
-    let read_access_token = ("secretsmanager:GetSecretValue".to_owned(), BIG_COMMERCE_SECRETS.to_owned());
-    let count_calls = ("dynamodb:UpdateItem".to_owned(), "LoginAttemptsTable".to_owned());
-    match role {
-        "LoginCustomerRole" | "IssueStorefrontTokenRole" => vec![read_access_token, count_calls],
-        _ => vec![],
     }
 }
 
@@ -634,7 +640,12 @@ fn check_last_use_condition(condition: &Yaml, updates: &[&Part], role: &str) {
 
 #[tokio::test]
 async fn each_role_allows_just_what_its_function_does() {
-    let (direct, stack, proxy) = behind_proxy().await;
+    let mut setup = Setup::default();
+    setup.configuration.bigcommerce.addresses = Addresses::of_stand_in(NOBODY);
+    let direct = TestStack::start_with(setup).await;
+    let proxy = Proxy::start(direct.aws_url()).await;
+    let stack = direct.fresh_functions(&proxy.url).await;
+    give_bigcommerce_account(&proxy);
     let template = template();
     let calls_by_role = calls_by_role(&stack);
     let roles =
@@ -647,8 +658,10 @@ async fn each_role_allows_just_what_its_function_does() {
         let id = decode(&token).1["jti"].as_str().unwrap().parse().unwrap();
         let account = direct.add_api_account(demo::STORE, &Scopes::ALL).await;
         proxy.take_requests();
-        // Again when the window has ended in which logins failed.
-        for _ in 0..2 {
+        // Again when the window has ended in which logins failed, and with the customers at BigCommerce.
+        for customer_directory in [CustomerDirectory::Table, CustomerDirectory::Table, CustomerDirectory::BigCommerce] {
+            let change = StoreChange::CustomerDirectory(customer_directory);
+            direct.accounts().change_store(demo::STORE, &change).await.unwrap();
             for call in &calls {
                 for call in [call.clone().token(&token), call.clone().account(&account)] {
                     assert_ne!(call.send().await.status, 500);
@@ -670,7 +683,6 @@ async fn each_role_allows_just_what_its_function_does() {
         let warm_up = [("secretsmanager:GetSecretValue", "KeyringSecret"), ("dynamodb:BatchGetItem", "TokensTable")];
         let mut done: BTreeSet<_> = warm_up.map(|(action, on)| (action.to_owned(), on.to_owned())).into();
         done.extend(parts.iter().map(|part| part.grant.clone()));
-        done.extend(done_for_big_commerce(role));
         let grants = grants(&template, role);
         assert_eq!(grants.keys().cloned().collect::<BTreeSet<_>>(), done, "{role}");
 
