@@ -1,7 +1,6 @@
 //! What `template.yaml` counts in the logs is what is really logged, and each alarm and the dashboard are made of that.
 
-use crate::template::{NOBODY, entries, function_names, give_bigcommerce_account, resources, template, text};
-use accounts::StoreChange;
+use crate::template::{NOBODY, entries, function_names, resources, template, text};
 use local::demo;
 use serde_json::{Value, json};
 use shared::{
@@ -11,8 +10,8 @@ use shared::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
-    Authorizer, Call, Fate, LOG, NOW, PASSWORD, Proxy, Service, Setup, TestStack, admin_login, behind_proxy,
-    buyer_login, current_customer, platform_jwt, rest_event, with,
+    Authorizer, Call, Fate, LOG, NOW, PASSWORD, Service, Setup, TestStack, admin_login, behind_proxy, buyer_login,
+    current_customer, platform_jwt, rest_event, with,
 };
 use yaml_rust2::Yaml;
 
@@ -196,11 +195,8 @@ async fn what_a_customer_directory_fails_at_is_counted_apart() {
     let mut setup = Setup::default();
     setup.configuration.bigcommerce.addresses = Addresses::of_stand_in(NOBODY);
     setup.configuration.bigcommerce.calls_per_window = 2 * CLAIM;
-    let direct = TestStack::start_with(setup).await;
-    let proxy = Proxy::start(direct.aws_url()).await;
-    let stack = direct.fresh_functions(&proxy.url).await;
-    let is_at_bigcommerce = StoreChange::CustomerDirectory(CustomerDirectory::BigCommerce);
-    stack.accounts().change_store(demo::STORE, &is_at_bigcommerce).await.unwrap();
+    let stack = TestStack::start_with(setup).await;
+    stack.set_customer_directory(demo::STORE, CustomerDirectory::BigCommerce).await;
     let login = || stack.post("/auth/customers", &buyer_login());
     let issue = || stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID}));
     let check = async |call: Call, status, counted| {
@@ -213,7 +209,7 @@ async fn what_a_customer_directory_fails_at_is_counted_apart() {
     for call in [login(), issue()] {
         check(call, 503, "CustomerDirectoryRefusals").await;
     }
-    give_bigcommerce_account(&proxy);
+    stack.put_bigcommerce_secret(demo::STORE, &demo::bigcommerce_secret(&stack.configuration).1).await;
     // Each function claims its part of the budget.
     for _ in 0..CLAIM {
         for call in [login(), issue()] {

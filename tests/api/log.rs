@@ -2,9 +2,10 @@
 
 use local::demo;
 use serde_json::{Value, json};
+use shared::bigcommerce_customers::LOOK_UP_LIFE;
 use tests::{
-    LOG, NOW, PASSWORD, TestStack, admin_login, buyer_login, current_customer, eventually, platform_jwt, read_only,
-    sha256, with,
+    LOG, NOW, PASSWORD, TestStack, UpstreamFate, UpstreamRequest, admin_login, buyer_login, current_customer,
+    eventually, platform_jwt, read_only, sha256, with,
 };
 
 /// What clients send and get that no log may hold.
@@ -88,6 +89,50 @@ async fn lines_hold_no_secret() {
         &storefront_tokens[2],
         created.rsplit_once('.').unwrap().1,
         jwt.rsplit_once('.').unwrap().1,
+    ] {
+        assert!(!log.contains(secret), "the log holds {secret}");
+    }
+}
+
+#[tokio::test]
+async fn lines_hold_nothing_of_what_bigcommerce_is_told() {
+    let (stack, upstream) = TestStack::start_on_bigcommerce().await;
+    let issue = |value: &str| {
+        let body = json!({"customerId": demo::BUYER_ID, "customerAccessToken": {"value": value}});
+        stack.post("/auth/customers/storefront", &body).token(&stack.demo_token)
+    };
+    let login = |body: &Value| stack.post("/auth/customers", body).token(&stack.demo_token);
+    let wrong_password = "a password that is wrong at BigCommerce";
+    let wrong_token = "a-customer-access-token-that-is-wrong";
+    let wrong = with(buyer_login(), "password", wrong_password);
+    for (call, status) in [
+        (login(&buyer_login()), 200),
+        (login(&wrong), 400),
+        (issue(demo::BUYER_ACCESS_TOKEN), 200),
+        (issue(wrong_token), 401),
+    ] {
+        assert_eq!(call.send().await.status, status);
+    }
+    let private_token = |request: &UpstreamRequest| {
+        request.headers.get("Authorization")?.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned)
+    };
+    let private_token = upstream.take_requests().iter().find_map(private_token).unwrap();
+    for fate in [UpstreamFate::status(401), UpstreamFate::status(503), UpstreamFate::ClosedUnanswered] {
+        upstream.rule(move |_| fate.clone());
+        for call in [login(&buyer_login()), login(&wrong), issue(demo::BUYER_ACCESS_TOKEN), issue(wrong_token)] {
+            assert_eq!(call.send().await.status, 503);
+        }
+        // What has been looked up is forgotten.
+        stack.clock.advance(LOOK_UP_LIFE);
+    }
+    let log = LOG.text();
+    for secret in [
+        demo::BIGCOMMERCE_ACCESS_TOKEN,
+        demo::BUYER_ACCESS_TOKEN,
+        demo::BUYER_PASSWORD,
+        wrong_password,
+        wrong_token,
+        &private_token,
     ] {
         assert!(!log.contains(secret), "the log holds {secret}");
     }

@@ -1,6 +1,5 @@
 //! `template.yaml` agrees with `openapi.yaml`, with the local stack, with the envelope and with what the functions do.
 
-use accounts::StoreChange;
 use local::{
     demo,
     gateway::{PREFIXES, ROUTES},
@@ -16,8 +15,8 @@ use shared::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
-    Call, Fate, NOW, Proxy, Setup, TestStack, admin_login, buyer_login, current_customer, decode, eventually,
-    platform_jwt, with,
+    Call, NOW, Proxy, Setup, TestStack, admin_login, buyer_login, current_customer, decode, eventually, platform_jwt,
+    with,
 };
 use yaml_rust2::{Yaml, YamlLoader, yaml::Hash};
 
@@ -452,17 +451,6 @@ fn sam_local_sets_all_variables_of_the_functions() {
 /// Where there is no BigCommerce: nobody listens there.
 pub const NOBODY: &str = "http://127.0.0.1:1";
 
-/// Each store has an API account at BigCommerce, as long as the proxy keeps to this rule.
-pub fn give_bigcommerce_account(proxy: &Proxy) {
-    let secret = json!({"SecretString": json!({"accessToken": "access-token"}).to_string()});
-    proxy.rule(move |request| match request.body["SecretId"].as_str() {
-        Some(id) if request.operation == "GetSecretValue" && id.starts_with("bigcommerce/") => {
-            Fate::Answered(200, secret.clone())
-        }
-        _ => Fate::Forwarded,
-    });
-}
-
 /// Calls by which a function does all that it ever does, by the name of its role.
 fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
     let create = |body: &Value| stack.post("/auth/backend", body);
@@ -645,7 +633,7 @@ async fn each_role_allows_just_what_its_function_does() {
     let direct = TestStack::start_with(setup).await;
     let proxy = Proxy::start(direct.aws_url()).await;
     let stack = direct.fresh_functions(&proxy.url).await;
-    give_bigcommerce_account(&proxy);
+    direct.put_bigcommerce_secret(demo::STORE, &demo::bigcommerce_secret(&direct.configuration).1).await;
     let template = template();
     let calls_by_role = calls_by_role(&stack);
     let roles =
@@ -660,8 +648,7 @@ async fn each_role_allows_just_what_its_function_does() {
         proxy.take_requests();
         // Again when the window has ended in which logins failed, and with the customers at BigCommerce.
         for customer_directory in [CustomerDirectory::Table, CustomerDirectory::Table, CustomerDirectory::BigCommerce] {
-            let change = StoreChange::CustomerDirectory(customer_directory);
-            direct.accounts().change_store(demo::STORE, &change).await.unwrap();
+            direct.set_customer_directory(demo::STORE, customer_directory).await;
             for call in &calls {
                 for call in [call.clone().token(&token), call.clone().account(&account)] {
                     assert_ne!(call.send().await.status, 500);
