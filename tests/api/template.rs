@@ -594,9 +594,9 @@ fn attributes(update: &Value) -> BTreeSet<&str> {
 fn check_condition(condition: &Yaml, updates: &[&Part], role: &str) {
     let keys = &condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
     if keys.is_badvalue() {
-        check_last_use_condition(condition, updates, role)
+        check_last_use_condition(condition, updates, role);
     } else {
-        check_keys(keys, updates, role)
+        check_keys(keys, updates, role);
     }
 }
 
