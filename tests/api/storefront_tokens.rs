@@ -156,6 +156,9 @@ async fn a_change_of_the_customer_ends_the_tokens_from_before() {
         ),
         (buyer(), None),
         (Customer::removed(demo::BUYER_ID, NOW), Some("the customer is disabled or removed")),
+        // Nothing is known but what was revoked.
+        (Customer { active: true, ..Customer::removed(demo::BUYER_ID, NOW - 1) }, None),
+        (Customer { active: true, ..Customer::removed(demo::BUYER_ID, NOW) }, Some(revoked)),
     ] {
         let what = format!("{customer:?}");
         put(&stack, customer).await;

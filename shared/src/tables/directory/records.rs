@@ -22,7 +22,7 @@ impl Store {
     #[must_use]
     pub fn channels_of<'a>(&'a self, known: Option<&'a Customer>) -> &'a [u64] {
         match (self.customer_directory, known) {
-            (CustomerDirectory::Table, Some(known)) => &known.channels,
+            (CustomerDirectory::Table, Some(known)) if !known.is_removed() => &known.channels,
             _ => &self.channels,
         }
     }
