@@ -482,7 +482,7 @@ async fn the_counts_are_those_of_a_list_of_all_attempts() {
         let (in_address, _) = window(of_address, now);
         let (in_account, _) = window(&of_account, now);
         let fits = in_address < 10 && (is_known || in_account < 100);
-        let reservation = attempts.reserve("s", "e@x", &format!("192.0.2.{address}"), &clock).await.unwrap();
+        let reservation = attempts.reserve("s", "e@x", format!("192.0.2.{address}").as_str(), &clock).await.unwrap();
         let Reservation::Counted(attempt) = reservation else {
             assert!(!fits, "{step}: refused with {in_address} and {in_account}");
             seen.insert(if in_address < 10 { "account full" } else { "address full" });

@@ -48,7 +48,7 @@ impl Endpoint for CreateBackendToken {
         let now = clock.now();
 
         let (reservation, read) = tokio::join!(
-            backend_user_attempts.reserve(&body.store_hash, &body.email, &address, clock),
+            backend_user_attempts.reserve(&body.store_hash, &body.email, address.as_str(), clock),
             together((directory.backend_user(&body.store_hash, &body.email), tokens.counter(&body.store_hash))),
         );
         let attempt = match reservation? {

@@ -21,7 +21,7 @@ use shared::{
     services::Services,
     tables::{
         directory::{CustomerDirectory, CustomerLogin, Store},
-        login_attempts::Reservation,
+        login_attempts::{Origin, Reservation},
         reads::together,
     },
 };
@@ -59,10 +59,9 @@ impl Endpoint for LoginCustomer {
         let body = caller.confirm_before_refusing(read(request, now)).await?;
 
         let caller = caller.of_store(&body.store_hash).await?;
-        let address = caller_address(request);
+        let origin = Origin::at_channel(&caller_address(request), body.channel_id);
         let reads = |store_hash: &str| (directory.store(store_hash), directory.customer_login(store_hash, &body.email));
-        let reserve =
-            async |store_hash: &str| customer_attempts.reserve(store_hash, &body.email, &address, clock).await;
+        let reserve = async |store_hash: &str| customer_attempts.reserve(store_hash, &body.email, origin, clock).await;
         let (caller, (store, login), reservation) = match caller.confirm_beside(reads, reserve).await {
             Err(Refused { denial, beside: Ok(Reservation::Counted(attempt)) }) => {
                 attempt.take_back(now).await;

@@ -24,7 +24,8 @@ const MAX_KNOWN: usize = 500;
 /// The counts of one account, as one item has them: so a single condition decides whether an attempt fits into all of them,
 /// and what does not fit leaves no trace in any.
 ///
-/// Attributes are numbers. Those of an address have its name after a `#`, as in `attempts#192.0.2.1`.
+/// Attributes are numbers. Those of an address have its name after a `#`, as in `attempts#192.0.2.1`; where a customer has logged in
+/// from it the channel follows, as in `known#192.0.2.1 1`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// Another with each write.
@@ -159,12 +160,13 @@ impl Counts {
         *self != before
     }
 
-    /// Counts an attempt from the address.
+    /// Counts an attempt from the address, where the account is known under this name if it has logged in.
     ///
     /// # Errors
     /// Seconds until there may be another, where it does not fit.
-    pub fn count(&mut self, address: &str, now: u64) -> Result<(), u64> {
-        let OfAddress { window, known_until } = self.of_addresses.get(address).copied().unwrap_or_default();
+    pub fn count(&mut self, address: &str, known_as: &str, now: u64) -> Result<(), u64> {
+        let of = |name| self.of_addresses.get(name).copied().unwrap_or_default();
+        let (OfAddress { window, .. }, OfAddress { known_until, .. }) = (of(address), of(known_as));
         let account_is_full = self.of_account.wait(MAX_OF_ACCOUNT, now).filter(|_| known_until <= now);
         if let Some(retry_after) = window.wait(MAX_OF_ADDRESS, now).max(account_is_full) {
             return Err(retry_after);
@@ -187,11 +189,11 @@ impl Counts {
         }
     }
 
-    /// That an attempt from the address was a login: its count is cleared, and it is known from now on.
-    pub fn log_in(&mut self, address: &str, now: u64) {
+    /// That an attempt from the address was a login: its count is cleared, and it is known under this name from now on.
+    pub fn log_in(&mut self, address: &str, known_as: &str, now: u64) {
         self.take_back(address);
-        let known = OfAddress { window: Window::default(), known_until: now + KNOWN_FOR };
-        self.of_addresses.insert(address.into(), known);
+        self.of_addresses.entry(address.into()).or_default().window = Window::default();
+        self.of_addresses.entry(known_as.into()).or_default().known_until = now + KNOWN_FOR;
     }
 
     /// What counts now.
@@ -237,9 +239,9 @@ mod tests {
     #[test]
     fn an_item_holds_what_has_not_ended_and_lives_until_all_of_it_has() {
         let mut counts = Counts { revision: 7, ..Counts::default() };
-        counts.count("a", NOW).unwrap();
-        counts.log_in("a", NOW);
-        counts.count("b", NOW + 100).unwrap();
+        counts.count("a", "a", NOW).unwrap();
+        counts.log_in("a", "a", NOW);
+        counts.count("b", "b", NOW + 100).unwrap();
         let (counted, known) = (NOW + 100 + WINDOW, NOW + KNOWN_FOR);
         let item = written(counts, NOW + 100);
         let of_all = [("revision", 7), ("attempts", 1), ("ends", counted)];
@@ -263,10 +265,10 @@ mod tests {
         let mut counts = Counts::default();
         for n in 0..700 {
             let at = NOW + n;
-            counts.count(&format!("{n}"), at).unwrap();
-            counts.log_in(&format!("{n}"), at);
+            counts.count(&format!("{n}"), &format!("{n}"), at).unwrap();
+            counts.log_in(&format!("{n}"), &format!("{n}"), at);
         }
-        counts.count("failed", NOW + 700).unwrap();
+        counts.count("failed", "failed", NOW + 700).unwrap();
         let item = written(counts, NOW + 700);
         let known: Vec<_> = (0..700).filter(|n| item.contains_key(&format!("known#{n}"))).collect();
         assert_eq!(known, (200..700).collect::<Vec<_>>());

@@ -39,11 +39,34 @@ pub enum Reservation {
     },
 }
 
+/// Where an attempt comes from, and what it would log in to.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    address: String,
+    known_as: String,
+}
+
+impl From<&str> for Origin {
+    /// An address; the account is one.
+    fn from(address: &str) -> Self {
+        Self { address: address.into(), known_as: address.into() }
+    }
+}
+
+impl Origin {
+    /// An address, and a channel that has accounts of its own. At BigCommerce two customers may have one e-mail on two channels: who
+    /// has logged in as one of them is not known to be the other.
+    #[must_use]
+    pub fn at_channel(address: &str, channel_id: u64) -> Self {
+        Self { address: address.into(), known_as: format!("{address} {channel_id}") }
+    }
+}
+
 /// An attempt that is counted as a failed login, unless it is said to be none.
 pub struct Attempt {
     attempts: LoginAttempts,
     key: Item,
-    address: String,
+    origin: Origin,
 }
 
 /// What became of a write.
@@ -75,23 +98,23 @@ impl LoginAttempts {
         &self,
         store_hash: &str,
         email: &str,
-        address: &str,
+        origin: impl Into<Origin>,
         clock: &Clock,
     ) -> Result<Reservation, Fault> {
-        let key = self.key(store_hash, email);
+        let (key, origin) = (self.key(store_hash, email), origin.into());
         for _ in 0..TRIES {
             let now = clock.now();
-            let mut written = self.count(&key, address, now).await?;
+            let mut written = self.count(&key, &origin.address, now).await?;
             if let Written::Refused(present) = written {
                 // Full, or something that has ended stands in the way.
                 let mut counts = present.clone();
-                if let Err(retry_after) = counts.count(address, now) {
+                if let Err(retry_after) = counts.count(&origin.address, &origin.known_as, now) {
                     return Ok(Reservation::Full { retry_after });
                 }
                 written = self.replace(&key, &present, counts, now).await?;
             }
             if let Written::Done(_) = written {
-                return Ok(Reservation::Counted(Attempt { attempts: self.clone(), key, address: address.into() }));
+                return Ok(Reservation::Counted(Attempt { attempts: self.clone(), key, origin }));
             }
         }
         Ok(Reservation::Full { retry_after: 1 })
@@ -219,41 +242,41 @@ fn refused(present: Option<&Item>) -> Result<Written, Fault> {
 }
 
 impl Attempt {
-    /// It was a login: clears the count of its address, which is known from now on. A failure is only logged: the login
+    /// It was a login: clears the count of its address, from which the account is known from now on. A failure is only logged: the login
     /// stands. Of the account's attempts it takes back its own; one more if its answer is lost and the SDK sends it again.
     pub async fn succeeded(self, now: u64) {
         let known_until = now + KNOWN_FOR;
         let update = self
             .attempts
-            .update(&self.key, &self.address)
+            .update(&self.key, &self.origin.address)
             .update_expression(
                 "SET revision = :revision, #known = :known_until, kept_until = :kept_until, expires_at = :kept_until \
                  REMOVE #attempts, #ends ADD attempts :minus_one",
             )
             .condition_expression("attempts > :zero")
-            .expression_attribute_names("#ends", format!("ends#{}", self.address))
-            .expression_attribute_names("#known", format!("known#{}", self.address))
+            .expression_attribute_names("#ends", format!("ends#{}", self.origin.address))
+            .expression_attribute_names("#known", format!("known#{}", self.origin.known_as))
             .expression_attribute_values(":known_until", number(known_until))
             .expression_attribute_values(":kept_until", number(known_until + WINDOW))
             .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()));
-        self.settle(update, now, |counts, address| counts.log_in(address, now)).await;
+        self.settle(update, now, |counts, origin| counts.log_in(&origin.address, &origin.known_as, now)).await;
     }
 
     /// Takes it back for a caller who turned out to have no say: no password was looked at. A failure is only logged.
     pub async fn take_back(self, now: u64) {
         let update = self
             .attempts
-            .update(&self.key, &self.address)
+            .update(&self.key, &self.origin.address)
             .update_expression("SET revision = :revision ADD attempts :minus_one, #attempts :minus_one")
             .condition_expression("attempts > :zero AND #attempts > :zero")
             .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()));
-        self.settle(update, now, Counts::take_back).await;
+        self.settle(update, now, |counts, origin| counts.take_back(&origin.address)).await;
     }
 
     /// Sends an update that many can send at once. Where it does not apply, because the counts have been cleared since, what
     /// it says is done to them as they are.
-    async fn settle(self, update: UpdateItemFluentBuilder, now: u64, change: impl Fn(&mut Counts, &str)) {
-        let Self { attempts, key, address } = self;
+    async fn settle(self, update: UpdateItemFluentBuilder, now: u64, change: impl Fn(&mut Counts, &Origin)) {
+        let Self { attempts, key, origin } = self;
         let settled = match send(update).await {
             Ok(Written::Done(present)) => {
                 let mut counts = present.clone();
@@ -264,7 +287,7 @@ impl Attempt {
                 attempts.replace(&key, &present, counts, now).await.map(drop)
             }
             Ok(Written::Refused(present)) => {
-                attempts.change(&key, present, now, |counts| change(counts, &address)).await
+                attempts.change(&key, present, now, |counts| change(counts, &origin)).await
             }
             Err(fault) => Err(fault),
         };
