@@ -1,4 +1,4 @@
-//! Secrets Manager, as far as rotating and retiring keys needs it: secrets with versions and staging labels.
+//! Secrets Manager, as far as functions and the operator's tool need it: secrets with versions and staging labels.
 //!
 //! Rules and errors: Secrets Manager API reference.
 
@@ -62,6 +62,14 @@ struct CreateSecret {
     name: String,
     client_request_token: String,
     secret_string: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeleteSecret {
+    secret_id: String,
+    #[serde(default)]
+    force_delete_without_recovery: bool,
 }
 
 #[derive(Deserialize)]
@@ -142,12 +150,13 @@ impl SecretsManager {
 fn carry_out(secrets: &mut Vec<Secret>, operation: &str, body: &[u8], now: u64) -> Result<Value, Refusal> {
     match operation {
         "CreateSecret" => create_secret(secrets, parse(body)?, now),
+        "DeleteSecret" => delete_secret(secrets, &parse(body)?, now),
         "DescribeSecret" => describe_secret(secrets, &parse(body)?),
         "GetSecretValue" => get_secret_value(secrets, &parse(body)?),
         "PutSecretValue" => put_secret_value(secrets, parse(body)?, now),
         "UpdateSecretVersionStage" => update_secret_version_stage(secrets, &parse(body)?, now),
         _ => Err(invalid_request(
-            "the local stack answers CreateSecret, DescribeSecret, GetSecretValue, PutSecretValue and \
+            "the local stack answers CreateSecret, DeleteSecret, DescribeSecret, GetSecretValue, PutSecretValue and \
              UpdateSecretVersionStage only",
         )),
     }
@@ -162,6 +171,20 @@ fn create_secret(secrets: &mut Vec<Secret>, request: CreateSecret, now: u64) -> 
     let answer = json!({"ARN": secret.arn(), "Name": secret.name, "VersionId": request.client_request_token});
     secrets.push(secret);
     Ok(answer)
+}
+
+/// A secret that is not there is deleted as any other: AWS does not say so either.
+fn delete_secret(secrets: &mut Vec<Secret>, request: &DeleteSecret, now: u64) -> Result<Value, Refusal> {
+    if !request.force_delete_without_recovery {
+        return Err(invalid_request("the local stack deletes secrets with ForceDeleteWithoutRecovery only"));
+    }
+    let id = &request.secret_id;
+    let named = match find(secrets, id) {
+        Ok(secret) => json!({"ARN": secret.arn(), "Name": secret.name, "DeletionDate": now}),
+        Err(_) => json!({"Name": id, "DeletionDate": now}),
+    };
+    secrets.retain(|secret| !secret.is(id));
+    Ok(named)
 }
 
 fn describe_secret(secrets: &mut [Secret], request: &DescribeSecret) -> Result<Value, Refusal> {
@@ -282,6 +305,11 @@ impl Secret {
         format!("arn:aws:secretsmanager:{REGION}:000000000000:secret:{}", self.name)
     }
 
+    /// Whether it has this name or ARN.
+    fn is(&self, id: &str) -> bool {
+        self.name == id || self.arn() == id
+    }
+
     fn stages_of(&self, version_id: &str) -> Vec<&str> {
         let stages = self.stages.iter().filter(|(_, attached_to)| *attached_to == version_id);
         stages.map(|(stage, _)| stage.as_str()).collect()
@@ -304,7 +332,7 @@ impl Secret {
 }
 
 fn find<'a>(secrets: &'a mut [Secret], id: &str) -> Result<&'a mut Secret, Refusal> {
-    let secret = secrets.iter_mut().find(|secret| secret.name == id || secret.arn() == id);
+    let secret = secrets.iter_mut().find(|secret| secret.is(id));
     secret.ok_or_else(|| not_found("secret."))
 }
 
@@ -514,10 +542,29 @@ mod tests {
         }
         let again = client.create_secret().name("s").secret_string("2").send().await;
         assert_eq!(code(again), "ResourceExistsException");
-        let other = client.delete_secret().secret_id("s").send().await.unwrap_err();
+        let recoverable = client.delete_secret().secret_id("s").recovery_window_in_days(7).send().await;
+        assert_eq!(code(recoverable), "InvalidRequestException");
+        let other = client.restore_secret().secret_id("s").send().await.unwrap_err();
         assert_eq!(other.code(), Some("InvalidRequestException"));
-        assert!(other.message().unwrap().contains("answers CreateSecret, DescribeSecret, GetSecretValue"));
+        assert!(
+            other.message().unwrap().contains("answers CreateSecret, DeleteSecret, DescribeSecret, GetSecretValue")
+        );
         assert_eq!(labels(&client).await, "a CURRENT");
+    }
+
+    #[tokio::test]
+    async fn what_is_deleted_for_good_is_gone_and_its_name_is_free() {
+        let (_aws, client, arn) = secret_of_one_version().await;
+        client.create_secret().name("t").secret_string("2").send().await.unwrap();
+        let delete = |id: &str| client.delete_secret().secret_id(id).force_delete_without_recovery(true).send();
+        let deleted = delete(&arn).await.unwrap();
+        assert_eq!((deleted.name(), deleted.deletion_date().unwrap().secs()), (Some("s"), 1_800_000_000));
+        let gone = client.get_secret_value().secret_id("s").send().await;
+        assert_eq!(code(gone), "ResourceNotFoundException");
+        assert_eq!(delete("s").await.unwrap().name(), Some("s"), "as in AWS, one that is not there");
+        let other = client.get_secret_value().secret_id("t").send().await.unwrap();
+        assert_eq!(other.secret_string(), Some("2"));
+        client.create_secret().name("s").secret_string("3").send().await.unwrap();
     }
 
     fn put(secrets_manager: &SecretsManager, value: &str) -> StatusCode {
