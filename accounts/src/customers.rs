@@ -162,13 +162,19 @@ impl Accounts {
         self.write(items).await.map(drop)
     }
 
-    /// Changes a customer.
+    /// Changes a customer. Of one of whom no more is known than the id, no more can be changed than whether he may have tokens.
     pub async fn change_customer(
         &self,
         store_hash: &str,
         customer: &Customer,
         change: &CustomerChange,
     ) -> Result<Edit, Fault> {
+        match change {
+            CustomerChange::Active(active) if customer.is_removed() => {
+                return self.put_activity(store_hash, customer.customer_id, *active).await;
+            }
+            _ => {}
+        }
         let mut by_email = to_item([].into(), change)?;
         if change.revokes_tokens() {
             by_email.insert("tokens_valid_after".into(), number(self.revoked_until()));
@@ -185,6 +191,17 @@ impl Accounts {
             self.update(key(store_hash, customer_key(customer.customer_id)), by_id, Condition::Has("email", email))?,
         ])
         .await
+    }
+
+    /// Writes whether one may have tokens of whom no more is known than the id, or nothing at all. Those from before are void then.
+    async fn put_activity(&self, store_hash: &str, customer_id: u64, active: bool) -> Result<Edit, Fault> {
+        let customer = Customer { active, ..Customer::removed(customer_id, self.revoked_until()) };
+        let put = Put::builder()
+            .table_name(&self.directory_table)
+            .set_item(Some(to_item(key(store_hash, customer_key(customer_id)), &customer)?))
+            .condition_expression("attribute_not_exists(pk) OR email = :none")
+            .expression_attribute_values(":none", string(""));
+        self.edit(vec![self.store_exists(store_hash)?, put.build().part()?]).await
     }
 
     /// Makes the same change to many customers. `changed` is told what became of each, and may end it there.

@@ -106,6 +106,34 @@ async fn a_change_sets_what_it_names_and_only_where_it_was_decided_on() {
 }
 
 #[tokio::test]
+async fn one_of_whom_only_the_id_is_known_can_be_disabled_and_enabled() {
+    let stack = TestStack::start().await;
+    let accounts = stack.accounts();
+    let known = async || stack.directory().customer(demo::STORE, 7).await.unwrap();
+    let stranger = Customer { active: true, ..Customer::removed(7, 0) };
+    let change = async |store: &str, customer: &Customer, change: CustomerChange| {
+        accounts.change_customer(store, customer, &change).await.unwrap()
+    };
+    assert_eq!(change("nostore", &stranger, CustomerChange::Active(false)).await, Edit::NotFound);
+    for no_change in [CustomerChange::Channels(vec![1]), CustomerChange::PasswordHash("$argon2id$".into())] {
+        assert_eq!(change(demo::STORE, &stranger, no_change).await, Edit::NotFound);
+    }
+    assert!(known().await.is_none());
+    for active in [false, true] {
+        assert_eq!(change(demo::STORE, &stranger, CustomerChange::Active(active)).await, Edit::Done);
+        let expected = Customer { active, ..Customer::removed(7, NOW + LEEWAY) };
+        assert_eq!(json!(known().await), json!(expected));
+    }
+    let place = accounts.place(demo::STORE, "seven@example.com", 7).await.unwrap();
+    assert!(place.by_id.is_none() && place.tokens_valid_after == Some(NOW + LEEWAY), "whom the id is free for");
+    // Somebody has got the id since.
+    let login = customer(7, "seven@example.com", place.tokens_valid_after);
+    assert_eq!(accounts.add_customer(demo::STORE, &login).await.unwrap(), Addition::Added);
+    assert_eq!(change(demo::STORE, &stranger, CustomerChange::Active(false)).await, Edit::NotFound);
+    assert!(known().await.unwrap().active);
+}
+
+#[tokio::test]
 async fn what_dynamodb_leaves_of_a_deletion_is_sent_again() {
     let stack = TestStack::start().await;
     let proxy = Proxy::start(stack.aws_url()).await;

@@ -105,7 +105,7 @@ impl Customer {
         self.tokens_valid_after.is_none_or(|revoked| iat > revoked)
     }
 
-    /// Whether this is only what is left of a customer.
+    /// Whether no more is known than the id, and what was revoked: of one who was removed, or who is at BigCommerce alone.
     #[must_use]
     pub fn is_removed(&self) -> bool {
         self.email.is_empty()
