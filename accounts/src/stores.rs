@@ -103,8 +103,9 @@ impl Accounts {
         self.edit(vec![self.update(key(store_hash, STORE.into()), attributes, Condition::IsThere)?]).await
     }
 
-    /// Removes a store and all that is in it. After each write but the last `removed` is told how many items are gone, and may
-    /// end it there. To be interrupted and begun again does no harm.
+    /// Removes a store and all that is in it, but not from the list of all stores: that has it until all else is gone that is its.
+    /// After each write `removed` is told how many items are gone, and may end it there. To be interrupted and begun again does no
+    /// harm.
     ///
     /// # Errors
     /// That of `removed`, or if DynamoDB fails; part of it may have been removed.
@@ -119,11 +120,16 @@ impl Accounts {
         removed(1)?;
         self.empty_store(store_hash, removed).await?;
         // Now that nobody is left who makes tokens: one may have been made while the others were revoked.
-        self.revoke_all_tokens(store_hash, removed).await?;
-        Ok(self.batch_delete(vec![key(STORES, store_hash.into())]).await?)
+        self.revoke_all_tokens(store_hash, removed).await
     }
 
-    /// Removes a store as [`Accounts::erase_store`] does, and what that keeps for a store that is made anew: this one never is.
+    /// Takes a store that is removed out of the list of all stores.
+    pub async fn unlist_store(&self, store_hash: &str) -> Result<(), Fault> {
+        self.batch_delete(vec![key(STORES, store_hash.into())]).await
+    }
+
+    /// Removes a store as [`Accounts::erase_store`] does, from the list too, and what that keeps for a store that is made anew: this
+    /// one never is.
     ///
     /// # Errors
     /// As [`Accounts::erase_store`].
@@ -132,7 +138,8 @@ impl Accounts {
         let go_on = |_| Ok(());
         self.empty_store(store_hash, &go_on).await?;
         self.tokens.delete_counter(store_hash).await?;
-        self.erase_store(store_hash, &go_on).await
+        self.erase_store(store_hash, &go_on).await?;
+        self.unlist_store(store_hash).await
     }
 
     /// Removes all that is in a store.

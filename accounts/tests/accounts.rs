@@ -146,5 +146,7 @@ async fn what_dynamodb_leaves_of_a_deletion_is_sent_again() {
     });
     accounts.erase_store(demo::STORE, &|_| Ok::<_, Fault>(())).await.unwrap();
     assert!(stack.directory().store(demo::STORE).await.unwrap().is_none());
+    assert!(accounts.is_listed(demo::STORE).await.unwrap(), "until all else is gone");
+    accounts.unlist_store(demo::STORE).await.unwrap();
     assert!(!accounts.is_listed(demo::STORE).await.unwrap());
 }

@@ -21,7 +21,7 @@ pub enum Kind {
     Refused = 5,
     /// No credentials, expired ones, no permission, or no such stack in this account and region.
     NoAccess = 6,
-    /// AWS is throttled or cannot be reached; the same command may be run again.
+    /// AWS or BigCommerce is throttled or cannot be reached; the same command may be run again.
     Unavailable = 7,
     /// It was looked at, and is not good: a token, rows of an import, a deployment.
     NotGood = 8,

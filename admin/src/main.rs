@@ -2,6 +2,7 @@
 
 mod arguments;
 mod audit;
+mod bigcommerce;
 mod commands;
 mod confirm;
 mod connection;

@@ -138,6 +138,8 @@ pub struct Stack {
     pub api_url: String,
     /// What was deployed; none for the local stack, and for templates that did not name theirs yet.
     pub version: Option<String>,
+    /// The key that encrypts its secrets, where it has one of its own.
+    pub kms_key: Option<String>,
     /// None for the local stack.
     identity: Option<aws_sdk_sts::Client>,
     actor: OnceCell<String>,
@@ -241,7 +243,8 @@ impl Stack {
         let stack = Self::new(name, place, &config, configuration, clock, &api_url);
         let identity = aws_sdk_sts::config::Builder::from(&config).interceptor(Waiting::default()).build();
         let identity = Some(aws_sdk_sts::Client::from_conf(identity));
-        Ok(Self { identity, version: output_if_any("Version"), ..stack })
+        let kms_key = Some(parameter("KmsKeyArn")).filter(|key| !key.is_empty());
+        Ok(Self { identity, version: output_if_any("Version"), kms_key, ..stack })
     }
 
     fn new(
@@ -265,6 +268,7 @@ impl Stack {
             secrets,
             api_url: api_url.trim_end_matches('/').into(),
             version: None,
+            kms_key: None,
             identity: None,
             actor: OnceCell::new(),
         }

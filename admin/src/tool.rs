@@ -6,7 +6,7 @@ use crate::{
     stack::Stack,
 };
 use accounts::{Addition, Edit, Taken};
-use shared::tables::directory::{BackendUser, Customer, CustomerLogin, Store};
+use shared::tables::directory::{BackendUser, Customer, CustomerDirectory, CustomerLogin, Store};
 
 pub struct Tool {
     pub stack: Stack,
@@ -46,6 +46,10 @@ impl Tool {
         let found = self.stack.services.directory.customer(store, id).await?;
         found.filter(|customer| !customer.is_removed()).ok_or_else(|| no_customer(store, &format!("of id {id}")))
     }
+}
+
+pub fn is_at_bigcommerce(store: &Store) -> bool {
+    store.customer_directory == CustomerDirectory::BigCommerce
 }
 
 /// That something was added to a store.

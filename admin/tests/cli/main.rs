@@ -4,6 +4,7 @@
 
 mod accounts;
 mod across_stores;
+mod bigcommerce;
 mod doctor;
 mod failures;
 mod import;

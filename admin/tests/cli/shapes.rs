@@ -48,6 +48,7 @@ async fn every_command_prints_the_shape_that_is_documented() {
         ("store list", vec![], 0, Shape::Array),
         ("store show", vec![demo::STORE], 0, Shape::Object),
         ("store set-channels", vec!["s", "--channels", "1"], 0, Shape::Nothing),
+        ("store set-directory", vec!["s", "table"], 0, Shape::Nothing),
         ("store remove", vec!["s", "--dry-run"], 0, Shape::Object),
         ("store remove", vec!["s", "--confirm", "s"], 0, Shape::Nothing),
         ("user add", in_store(&[&["u@example.com"], &user[..]].concat()), 0, Shape::Nothing),

@@ -161,7 +161,7 @@ async fn stores_are_read_a_hundred_at_once() {
     let rows = listed.json();
     let hashes: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["store"].as_str().unwrap()).collect();
     assert!(hashes.len() == 250 && hashes.is_sorted(), "{hashes:?}");
-    assert_eq!(rows[200], json!({"store": "many0200", "channels": [200], "createdAt": 200}));
+    assert_eq!(rows[200], json!({"store": "many0200", "channels": [200], "directory": "table", "createdAt": 200}));
     assert_eq!(asked, counted(&[("BatchGetItem", 3), ("Query", 1)]));
 
     let (verified, asked) = run(&["token", "verify", access_token]).await;

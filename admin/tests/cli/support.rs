@@ -11,6 +11,7 @@ use local::{demo, server, server::Server};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::{
+    bigcommerce::Addresses,
     clock::Clock,
     tables::{
         directory::{Customer, CustomerLogin},
@@ -23,7 +24,7 @@ use std::{
     process::{Child, Command, Stdio},
     thread::JoinHandle,
 };
-use tests::{TestStack, customer_login, with};
+use tests::{Setup, TestStack, Upstream, customer_login, with};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// A password that may be set.
@@ -100,6 +101,9 @@ pub async fn aws_that_answers(status: u16, content_type: &'static str, body: Str
     Server::start(server::bind(0, "").await.unwrap(), router).unwrap()
 }
 
+/// The key of the stack that [`aws_with_clock_ahead`] knows as a deployed one.
+pub const KMS_KEY: &str = "arn:aws:kms:eu-central-1:123456789012:key/1";
+
 /// What AWS would say of the local stack if it had been deployed.
 fn local_stack(version: Option<&str>) -> String {
     let outputs = [
@@ -108,21 +112,29 @@ fn local_stack(version: Option<&str>) -> String {
         ("LoginAttemptsTableName", "login-attempts"),
         ("KeyringSecretArn", "keyring"),
         ("AppSecretArn", "app"),
+        ("BigCommerceSecretPrefix", "bigcommerce/"),
         ("ApiUrl", "http://127.0.0.1:1"),
     ];
     let outputs = outputs.into_iter().chain(version.map(|version| ("Version", version)));
     let outputs = outputs
         .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
     let outputs = outputs.collect::<Vec<_>>().concat();
+    let kms_key =
+        format!("<member><ParameterKey>KmsKeyArn</ParameterKey><ParameterValue>{KMS_KEY}</ParameterValue></member>");
     format!(
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>b2b-auth</StackName>\
          <StackId>arn:aws:cloudformation:eu-central-1:123456789012:stack/b2b-auth/1</StackId><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>\
-         <Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+         <Parameters>{kms_key}</Parameters><Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
     )
 }
 
 /// Runs a command for the stack that [`aws_with_clock_ahead`] knows as a deployed one.
 pub fn run_deployed(endpoint: &str, arguments: &[&str]) -> Ended {
+    run(deployed_command(endpoint, arguments), "")
+}
+
+/// A command for the stack that [`aws_with_clock_ahead`] knows as a deployed one.
+pub fn deployed_command(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = program();
     command
         .args(["--stack-name", "b2b-auth", "--aws-endpoint", endpoint])
@@ -130,7 +142,7 @@ pub fn run_deployed(endpoint: &str, arguments: &[&str]) -> Ended {
         .env("AWS_REGION", "eu-central-1")
         .env("AWS_ACCESS_KEY_ID", "a")
         .env("AWS_SECRET_ACCESS_KEY", "b");
-    run(command, "")
+    command
 }
 
 pub fn in_store<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
@@ -151,6 +163,13 @@ impl Deref for OperatedStack {
 impl OperatedStack {
     pub async fn start() -> Self {
         Self(TestStack::start_in_real_time().await)
+    }
+
+    /// Starts one whose functions find BigCommerce there.
+    pub async fn start_before(upstream: &Upstream) -> Self {
+        let mut setup = Setup::in_real_time();
+        setup.configuration.bigcommerce.addresses = Addresses::of_stand_in(&upstream.url);
+        Self(TestStack::start_with(setup).await)
     }
 
     /// A command for this stack.

@@ -120,11 +120,15 @@ async fn whoever_leaves_a_question_has_the_echo_back() {
         (in_store(&["customer", "add", "new@example.com", "--id", "7"]), "New password of"),
         (in_store(&["customer", "set-password", demo::BUYER_EMAIL]), "New password of"),
         (vec!["token", "verify"], "Token: "),
+        (
+            vec!["store", "set-directory", demo::STORE, "bigcommerce"],
+            "Access token of the API account of demostore at BigCommerce: ",
+        ),
     ] {
         for signal in [None, Some("-INT"), Some("-TERM")] {
             let mut terminal = Terminal::start(&stack.command(&arguments));
             terminal.until(prompt);
-            if prompt != "Token: " && signal.is_none() {
+            if prompt.starts_with("New password") && signal.is_none() {
                 terminal.enter(&format!("{PASSWORD}\r"));
                 terminal.until(AGAIN);
             }

@@ -1,0 +1,307 @@
+//! Stores whose customers are at BigCommerce.
+
+use crate::support::{
+    Ended, KMS_KEY, OTHER_PASSWORD, OperatedStack, aws_with_clock_ahead, command_at, deployed_command, in_store, run,
+};
+use local::{
+    bigcommerce::{BigCommerce, CUSTOMERS, CUSTOMERS_READ_ONLY, STOREFRONT_TOKENS, Store},
+    demo,
+};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use std::process::Command;
+use tests::{Fate, Proxy, Upstream, UpstreamFate};
+
+const TOKEN: &str = demo::BIGCOMMERCE_ACCESS_TOKEN;
+const SET: [&str; 4] = ["store", "set-directory", demo::STORE, "bigcommerce"];
+const BACK: [&str; 4] = ["store", "set-directory", demo::STORE, "table"];
+const SECRET: &str = "bigcommerce/demostore";
+
+/// A stack, and BigCommerce where both its functions and the tool look for it.
+struct Platform {
+    upstream: Upstream,
+    stack: OperatedStack,
+}
+
+impl Platform {
+    async fn start() -> Self {
+        let upstream = Upstream::start(BigCommerce::new(Clock::system())).await;
+        let stack = OperatedStack::start_before(&upstream).await;
+        Self { upstream, stack }
+    }
+
+    /// Whose demo store's customers are at BigCommerce.
+    async fn in_use() -> Self {
+        let platform = Self::start().await;
+        platform.set(TOKEN).changes("store set-directory");
+        platform
+    }
+
+    fn finds_it(&self, mut command: Command) -> Command {
+        command.env("BIGCOMMERCE_API_URL", &self.upstream.url);
+        command
+    }
+
+    fn run_with(&self, aws_url: &str, arguments: &[&str], stdin: &str) -> Ended {
+        run(self.finds_it(command_at(aws_url, &self.stack.api_url(), arguments)), stdin)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(self.stack.aws_url(), arguments, "")
+    }
+
+    /// Gives the demo store's access token.
+    fn set(&self, token: &str) -> Ended {
+        self.run_with(self.stack.aws_url(), &SET, &format!(" {token} \nmore\n"))
+    }
+
+    fn directory(&self, store: &str) -> Value {
+        self.stack.json(&["store", "show", store])["directory"].clone()
+    }
+
+    /// The text of the demo store's secret.
+    async fn secret(&self) -> Option<String> {
+        let value = self.stack.secrets.get_secret_value().secret_id(SECRET).send().await;
+        value.ok().map(|value| value.secret_string.unwrap())
+    }
+}
+
+fn secret_of(token: &str) -> String {
+    json!({"accessToken": token}).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_has_its_customers_at_bigcommerce_and_again_in_the_table() {
+    let platform = Platform::start().await;
+    let stack = &platform.stack;
+    let add = in_store(&["customer", "add", "here@example.com", "--id", "7"]);
+    stack.with_password(OTHER_PASSWORD, &add).succeeds();
+    let logs_in = async || {
+        let here = stack.logs_in("here@example.com", OTHER_PASSWORD, 2).await;
+        (here, stack.logs_in(demo::CHANNEL_2_BUYER_EMAIL, demo::BUYER_PASSWORD, 2).await)
+    };
+    assert_eq!(logs_in().await, (true, false));
+
+    let ended = platform.set(TOKEN);
+    ended.changes("store set-directory");
+    assert_eq!(ended.lines()[1]["details"], json!({"directory": "bigcommerce"}));
+    assert!(ended.stderr.contains("with those in the table nobody can any more.") && ended.stdout.is_empty());
+    assert!(!format!("{ended:?}").contains(TOKEN), "{ended:?}");
+    assert_eq!(platform.secret().await, Some(secret_of(TOKEN)));
+    assert_eq!(platform.directory(demo::STORE), "bigcommerce");
+    let stores = stack.json(&["store", "list"]);
+    assert_eq!((&stores[0]["directory"], &stores[1]["directory"]), (&json!("bigcommerce"), &json!("table")));
+    assert_eq!(logs_in().await, (false, true));
+
+    let ended = platform.run(&BACK);
+    ended.changes("store set-directory");
+    assert_eq!(ended.lines()[1]["details"], json!({"directory": "table"}));
+    assert!(ended.stderr.contains("At BigCommerce its account is still good: delete it there."), "{ended:?}");
+    assert_eq!((platform.directory(demo::STORE), platform.secret().await), (json!("table"), None));
+    assert_eq!(logs_in().await, (true, false));
+    platform.run(&BACK).changes("store set-directory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_functions_will_ask_is_asked_on_the_spot() {
+    let platform = Platform::start().await;
+    platform.stack.b2b_auth(&["store", "set-channels", demo::STORE, "--channels", "2,1"]).succeeds();
+    platform.set(TOKEN).succeeds();
+    let requests = platform.upstream.take_requests();
+    let asked: Vec<_> = requests.iter().map(|request| (request.method.as_str(), request.path.as_str())).collect();
+    let expected = [
+        ("GET", "/stores/demostore/v3/customers?id:in=1"),
+        ("POST", "/stores/demostore/v3/customers/validate-credentials"),
+        ("POST", "/stores/demostore/v3/storefront/api-token-private"),
+    ];
+    assert_eq!(asked, expected);
+    assert!(requests.iter().all(|request| request.headers["x-auth-token"] == TOKEN));
+    let [_, validated, made] = &requests[..] else { panic!("{requests:?}") };
+    assert_eq!(
+        (&validated.body["email"], &validated.body["channel_id"]),
+        (&json!("doctor@b2b-auth.invalid"), &json!(2))
+    );
+    assert_eq!(made.body["channel_ids"], json!([2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_is_replaced_by_another() {
+    let platform = Platform::in_use().await;
+    platform.upstream.bigcommerce.change(|store| store.access_token = "another-token".into());
+    platform.set(TOKEN).fails(8, "BigCommerce does not accept the access token.");
+    let ended = platform.set("another-token");
+    ended.changes("store set-directory");
+    assert!(ended.stderr.contains("within 5 minutes otherwise."), "{ended:?}");
+    assert_eq!(platform.secret().await, Some(secret_of("another-token")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_bigcommerce_refuses_is_told_and_nothing_is_changed() {
+    type Arrange = fn(&mut Store);
+    let platform = Platform::start().await;
+    let bigcommerce = &platform.upstream.bigcommerce;
+    let unchanged = async |ended: Ended, code: i32, says: &str| {
+        ended.fails(code, says);
+        assert!(ended.stderr.contains("Nothing was changed."), "{ended:?}");
+        assert!(ended.lines().is_empty() && !format!("{ended:?}").contains(TOKEN), "{ended:?}");
+        assert_eq!((platform.directory(demo::STORE), platform.secret().await), (json!("table"), None));
+    };
+    for (arrange, code, says) in [
+        (
+            (|store| store.access_token = "another".into()) as Arrange,
+            8,
+            "BigCommerce does not accept the access token. Give",
+        ),
+        (|store| store.scopes = [CUSTOMERS].into(), 8, "the account needs the scope Storefront API Tokens: manage."),
+        (
+            |store| store.scopes = [CUSTOMERS_READ_ONLY, STOREFRONT_TOKENS].into(),
+            8,
+            "the account needs the scope Customers: modify.",
+        ),
+        (|store| store.scopes = [STOREFRONT_TOKENS].into(), 8, "the account needs the scope Customers: modify."),
+        (
+            |store| store.scopes.clear(),
+            8,
+            "the account needs the scopes Customers: modify and Storefront API Tokens: manage.",
+        ),
+        (|store| _ = store.allow_global_logins.remove(&1), 8, "BigCommerce does not take the store's channel 1"),
+    ] {
+        bigcommerce.change(|store| {
+            *store = Store::new(TOKEN);
+            arrange(store);
+        });
+        unchanged(platform.set(TOKEN), code, says).await;
+    }
+    bigcommerce.change(|store| *store = Store::new(TOKEN));
+
+    for (fate, code, says) in [
+        (UpstreamFate::status(503), 7, "was answered with 503. Check the network"),
+        (UpstreamFate::ClosedUnanswered, 7, "BigCommerce does not answer as it should"),
+        (UpstreamFate::Answered(200, Vec::new(), "<html>".into()), 7, "not JSON of the documented form"),
+        (
+            UpstreamFate::Answered(429, vec![("X-Rate-Limit-Time-Reset-Ms", "7000".into())], "".into()),
+            7,
+            "Run the same command again in 7 seconds.",
+        ),
+        (
+            UpstreamFate::Answered(302, vec![("Location", "https://example.com/".into())], "".into()),
+            8,
+            "a redirect, which is not followed. Check BIGCOMMERCE_API_URL",
+        ),
+    ] {
+        for path in ["/customers?", "/validate-credentials", "/api-token-private"] {
+            platform.upstream.fault_in(path, fate.clone());
+            unchanged(platform.set(TOKEN), code, says).await;
+        }
+    }
+    platform.upstream.forward_all();
+    let of_other = ["store", "set-directory", demo::OTHER_STORE, "bigcommerce"];
+    let ended = platform.run_with(platform.stack.aws_url(), &of_other, TOKEN);
+    unchanged(ended, 8, "BigCommerce has no store otherstore. Its hash is what follows /stores/").await;
+    assert_eq!(platform.directory(demo::OTHER_STORE), "table");
+
+    // Other apps have nearly used up the quota.
+    let quota = [
+        ("X-Rate-Limit-Requests-Left", "3".into()),
+        ("X-Rate-Limit-Requests-Quota", "150".into()),
+        ("X-Rate-Limit-Time-Reset-Ms", "7000".into()),
+    ];
+    let nobody = UpstreamFate::Answered(200, quota.into(), r#"{"data": [], "meta": {}}"#.into());
+    platform.upstream.fault_in("/customers?", nobody);
+    unchanged(platform.set(TOKEN), 7, "the store's quota at BigCommerce is used up. Run the same command again in")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_no_store_or_token_of_bigcommerce_never_gets_there() {
+    let platform = Platform::start().await;
+    platform.stack.b2b_auth(&["store", "add", "my-store"]).succeeds();
+    for (store, token, code, says) in [
+        ("my-store", TOKEN, 2, "my-store is the hash of no store at BigCommerce"),
+        ("nostore", TOKEN, 3, "There is no store nostore."),
+        (demo::STORE, "", 2, "is empty, or holds what no access token does"),
+        (demo::STORE, "a b", 2, "is empty, or holds what no access token does"),
+        (demo::STORE, "gehe\u{ef}m", 2, "is empty, or holds what no access token does"),
+    ] {
+        let set = ["store", "set-directory", store, "bigcommerce"];
+        let ended = platform.run_with(platform.stack.aws_url(), &set, token);
+        ended.fails(code, says);
+        assert!(ended.lines().is_empty() && !ended.stderr.contains("gehe"), "{ended:?}");
+    }
+    platform.run(&["store", "set-directory", "nostore", "table"]).fails(3, "There is no store nostore.");
+    platform
+        .run(&["store", "set-directory", demo::STORE, "elsewhere"])
+        .fails(2, "[possible values: bigcommerce, table]");
+    assert!(platform.upstream.take_requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_half_way_is_finished_by_the_same_command() {
+    let platform = Platform::start().await;
+    let proxy = Proxy::start(platform.stack.aws_url()).await;
+    let run = |arguments: &[&str]| platform.run_with(&proxy.url, arguments, TOKEN);
+    let result = |ended: &Ended| ended.lines()[1]["result"].clone();
+    let state = async || (platform.directory(demo::STORE), platform.secret().await.is_some());
+    let (table, bigcommerce) = (json!("table"), json!("bigcommerce"));
+    let denied = Fate::error("AccessDeniedException");
+
+    proxy.fault_in("CreateSecret", denied.clone());
+    let ended = run(&SET);
+    ended.fails(6, "not allowed to do this");
+    assert_eq!((result(&ended), state().await), (json!("not done"), (table.clone(), false)));
+
+    proxy.fault_in("CreateSecret", Fate::error("InvalidRequestException"));
+    let ended = run(&SET);
+    ended.fails(4, "The secret bigcommerce/demostore is being deleted. Run the same command again in a minute");
+    assert_eq!(result(&ended), "not done");
+
+    proxy.fault_in("TransactWriteItems", denied.clone());
+    let ended = run(&SET);
+    ended.fails(1, "Part of it may have been done. Run the same command again.");
+    assert_eq!((result(&ended), state().await), (json!("in doubt"), (table.clone(), true)));
+    proxy.forward_all();
+    run(&SET).changes("store set-directory");
+    assert_eq!(state().await, (bigcommerce, true));
+
+    proxy.fault_in("DeleteSecret", denied.clone());
+    let ended = run(&BACK);
+    ended.fails(1, "Part of it may have been done. Run the same command again.");
+    assert_eq!((result(&ended), state().await), (json!("in doubt"), (table.clone(), true)));
+    proxy.forward_all();
+    run(&BACK).changes("store set-directory");
+    assert_eq!(state().await, (table, false));
+
+    // A store that is removed takes its access token with it, last of all.
+    run(&SET).succeeds();
+    let remove = ["store", "remove", demo::STORE, "--confirm", demo::STORE];
+    proxy.fault_in("DeleteSecret", denied);
+    run(&remove).fails(1, "Run the same command again.");
+    assert!(platform.secret().await.is_some());
+    platform.run(&["store", "show", demo::STORE]).fails(3, "There is no store demostore.");
+    proxy.forward_all();
+    run(&remove).changes("store remove");
+    assert!(platform.secret().await.is_none());
+    run(&remove).fails(3, "There is no store demostore.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_removes_a_store_is_told_that_its_access_token_goes() {
+    let platform = Platform::in_use().await;
+    let remove = ["store", "remove", demo::STORE];
+    let asked = platform.run(&remove);
+    asked.fails(5, "its customers there stay.");
+    platform.run(&[&remove[..], &["--confirm", demo::STORE]].concat()).changes("store remove");
+    assert!(platform.secret().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_is_encrypted_with_the_key_of_the_deployment() {
+    let platform = Platform::start().await;
+    let proxy = Proxy::start(platform.stack.aws_url()).await;
+    let aws = aws_with_clock_ahead(&proxy.url, 0).await;
+    let ended = run(platform.finds_it(deployed_command(&aws.url, &SET)), TOKEN);
+    ended.changes("store set-directory");
+    let requests = proxy.take_requests();
+    let (_, created) = requests.iter().find(|(operation, _)| operation == "CreateSecret").unwrap();
+    assert_eq!((&created["Name"], &created["KmsKeyId"]), (&json!(SECRET), &json!(KMS_KEY)));
+}
