@@ -22,6 +22,22 @@ impl Tool {
         self.stack.services.directory.store(hash).await?.ok_or_else(|| no_store(hash))
     }
 
+    /// The store, whose customers are in the table.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if there is none of this hash, [`Kind::Conflict`] if they are elsewhere.
+    pub async fn store_of_table(&self, hash: &str) -> Result<Store, Failure> {
+        let store = self.store(hash).await?;
+        if is_at_bigcommerce(&store) {
+            let says = format!(
+                "The customers of the store {hash} are at BigCommerce, with their passwords and channels, so this would have no \
+                 effect. Nothing was changed. `b2b-auth store set-directory {hash} table` has them here."
+            );
+            return Err(Failure::new(Kind::Conflict, says));
+        }
+        Ok(store)
+    }
+
     /// The backend user with this e-mail.
     ///
     /// # Errors
@@ -35,21 +51,47 @@ impl Tool {
     /// # Errors
     /// [`Kind::NotFound`] if there is none.
     pub async fn customer(&self, store: &str, email: &str) -> Result<CustomerLogin, Failure> {
-        self.stack.services.directory.customer_login(store, email).await?.ok_or_else(|| no_customer(store, email))
+        match self.stack.services.directory.customer_login(store, email).await? {
+            Some(customer) => Ok(customer),
+            None if is_at_bigcommerce(&self.store(store).await?) => Err(Failure::new(
+                Kind::NotFound,
+                format!(
+                    "The store {store} has no customer {email} in the table: its customers are at BigCommerce. Here they are known by \
+                     their ids, with --id."
+                ),
+            )),
+            None => Err(no_customer(store, email)),
+        }
     }
 
-    /// The customer with this id.
+    /// What is known of the customer with this id.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] if there is none.
-    pub async fn customer_of_id(&self, store: &str, id: u64) -> Result<Customer, Failure> {
-        let found = self.stack.services.directory.customer(store, id).await?;
-        found.filter(|customer| !customer.is_removed()).ok_or_else(|| no_customer(store, &format!("of id {id}")))
+    /// [`Kind::NotFound`] if it is nothing.
+    pub async fn customer_of_id(&self, hash: &str, store: &Store, id: u64) -> Result<Customer, Failure> {
+        let found = self.stack.services.directory.customer(hash, id).await?;
+        found.filter(|customer| counts_as_one(customer, store)).ok_or_else(|| {
+            if is_at_bigcommerce(store) {
+                let says = format!(
+                    "The store {hash} keeps nothing of a customer of id {id}: its customers are at BigCommerce, and here are only those \
+                     who were disabled here. `b2b-auth customer list --store {hash}` shows them all."
+                );
+                Failure::new(Kind::NotFound, says)
+            } else {
+                no_customer(hash, &format!("of id {id}"))
+            }
+        })
     }
 }
 
 pub fn is_at_bigcommerce(store: &Store) -> bool {
     store.customer_directory == CustomerDirectory::BigCommerce
+}
+
+/// Whether what is known of a customer counts as one. Where customers are at BigCommerce, what is left of one in the table keeps him
+/// out.
+pub fn counts_as_one(customer: &Customer, store: &Store) -> bool {
+    !customer.is_removed() || is_at_bigcommerce(store)
 }
 
 /// That something was added to a store.

@@ -1,6 +1,7 @@
 //! `b2b-auth customer`.
 
 mod activity;
+mod by_id;
 mod channels;
 mod export;
 mod formulas;
@@ -14,11 +15,12 @@ use crate::{
     failure::{Failure, Kind},
     output::say,
     password::{self, PasswordArguments},
-    tool::{Tool, added, done, no_customer},
+    tool::{Tool, added, counts_as_one, done, no_customer},
     values::{AccountArguments, SearchArguments, StoreArgument, email, id, once},
 };
 use accounts::{CustomerChange, Taken};
 use activity::ActivityArguments;
+use by_id::{known, of_id};
 use channels::check_channels;
 use clap::Subcommand;
 use import::ImportArguments;
@@ -109,14 +111,20 @@ Example:\n  b2b-auth --local customer export --store mystore > customers.csv")]
         password: PasswordArguments,
     },
     /// Lets a customer, or all of a file, have no more tokens, and makes all storefront tokens void.
-    #[command(after_help = "Examples:
+    #[command(after_help = "\
+Customers at BigCommerce are known by their ids alone. To make the storefront tokens of one void, and let him log in again, disable
+and then enable him.
+
+Examples:
   b2b-auth --local customer disable buyer@example.com --store mystore
+  b2b-auth --local customer disable --id 7 --store mystore
   b2b-auth --local customer disable --file customers.txt --store mystore --dry-run
   b2b-auth --local customer disable --file customers.txt --store mystore --confirm mystore")]
     Disable(ActivityArguments),
     /// Lets a customer, or all of a file, have tokens again. Those from before stay void.
     Enable(ActivityArguments),
-    /// Removes a customer, and makes all storefront tokens void. The id gets no token until it is added again.
+    /// Removes a customer, and makes all storefront tokens void. The id gets no token until it is added again, or if the store's
+    /// customers are at BigCommerce, enabled.
     Remove {
         #[command(flatten)]
         customer: AccountArguments,
@@ -132,12 +140,13 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
         Command::Export { store } => export::run(tool, &store.hash).await,
         Command::SetChannels { customer, channels } => {
             let channels = once(channels);
-            check_channels(&channels, &tool.store(&customer.store.hash).await?)?;
+            check_channels(&channels, &tool.store_of_table(&customer.store.hash).await?)?;
             let details = json!({"channels": channels});
             change(tool, "customer set-channels", &customer, details, &CustomerChange::Channels(channels)).await
         }
         Command::SetPassword { customer, password } => {
             // Before a password is asked for in vain.
+            tool.store_of_table(&customer.store.hash).await?;
             tool.customer(&customer.store.hash, &customer.email).await?;
             let password_hash = password::new_hash(&password, &customer.email).await?;
             let set = CustomerChange::PasswordHash(password_hash);
@@ -159,7 +168,7 @@ async fn add(
     password: &PasswordArguments,
 ) -> Result<(), Failure> {
     let store = store.hash.as_str();
-    let present = tool.store(store).await?;
+    let present = tool.store_of_table(store).await?;
     let channels = once(channels.unwrap_or_else(|| present.channels.clone()));
     check_channels(&channels, &present)?;
     let taken = |taken| {
@@ -196,15 +205,15 @@ async fn add(
 }
 
 async fn list(tool: &Tool, store: &str, search: &SearchArguments) -> Result<(), Failure> {
-    tool.store(store).await?;
+    let present = tool.store(store).await?;
     let mut rows = tool.output.rows(&["customerId", "email", "channels", "active", "tokensRevokedAt"]);
     let mut customers = tool.stack.accounts.customers(store);
     while let Some(customer) = customers.next().await? {
-        if !customer.is_removed() && search.finds(&customer.email) {
+        if counts_as_one(&customer, &present) && search.finds(&customer.email) {
             rows.push(vec![
                 json!(customer.customer_id),
-                json!(customer.email),
-                json!(customer.channels),
+                known(&customer, &customer.email),
+                known(&customer, &customer.channels),
                 json!(customer.active),
                 json!(customer.tokens_valid_after),
             ])?;
@@ -214,18 +223,18 @@ async fn list(tool: &Tool, store: &str, search: &SearchArguments) -> Result<(), 
 }
 
 async fn show(tool: &Tool, store: &str, email: Option<String>, id: Option<u64>) -> Result<(), Failure> {
-    tool.store(store).await?;
+    let present = tool.store(store).await?;
     let customer = match (email, id) {
         (Some(email), _) => tool.customer(store, &email).await?.customer,
-        (None, id) => tool.customer_of_id(store, id.unwrap_or_default()).await?,
+        (None, id) => tool.customer_of_id(store, &present, id.unwrap_or_default()).await?,
     };
     let services = &tool.stack.services;
     let attempts = services.customer_attempts.open(store, &customer.email, &services.clock).await?;
     let (locked_out_from, lockout_ends_at) = lockout(&attempts);
     tool.output.object(&json!({
         "customerId": customer.customer_id,
-        "email": customer.email,
-        "channels": customer.channels,
+        "email": known(&customer, &customer.email),
+        "channels": known(&customer, &customer.channels),
         "active": customer.active,
         "tokensRevokedAt": customer.tokens_valid_after,
         "lockedOutFrom": locked_out_from,
@@ -237,22 +246,43 @@ async fn set_active(tool: &Tool, arguments: ActivityArguments, active: bool) -> 
     if let Some(file) = &arguments.file {
         return activity::of_file(tool, file, &arguments, active).await;
     }
-    let customer = AccountArguments { store: arguments.store, email: arguments.email.unwrap_or_default() };
-    change(tool, activity::action(active), &customer, json!({}), &CustomerChange::Active(active)).await
+    let (action, set) = (activity::action(active), CustomerChange::Active(active));
+    let store = arguments.store;
+    match (arguments.email, arguments.id) {
+        (Some(email), _) => change(tool, action, &AccountArguments { store, email }, json!({}), &set).await,
+        (None, id) => {
+            let id = id.unwrap_or_default();
+            let customer = of_id(tool, &store.hash, id, active).await?;
+            apply(tool, action, &store.hash, &customer, json!({"customerId": id}), &set).await
+        }
+    }
 }
 
 async fn change(
     tool: &Tool,
     action: &str,
     AccountArguments { store, email }: &AccountArguments,
+    details: Value,
+    change: &CustomerChange,
+) -> Result<(), Failure> {
+    let present = tool.customer(&store.hash, email).await?.customer;
+    apply(tool, action, &store.hash, &present, details, change).await
+}
+
+async fn apply(
+    tool: &Tool,
+    action: &str,
+    store: &str,
+    present: &Customer,
     mut details: Value,
     change: &CustomerChange,
 ) -> Result<(), Failure> {
-    let store = store.hash.as_str();
-    let present = tool.customer(store, email).await?.customer;
-    details["email"] = json!(present.email);
+    if !present.is_removed() {
+        details["email"] = json!(present.email);
+    }
+    let who = if present.is_removed() { format!("of id {}", present.customer_id) } else { present.email.clone() };
     tool.change(Change { action, store: Some(store), details }, async {
-        done(tool.stack.accounts.change_customer(store, &present, change).await?, || no_customer(store, &present.email))
+        done(tool.stack.accounts.change_customer(store, present, change).await?, || no_customer(store, &who))
     })
     .await
 }

@@ -9,8 +9,8 @@ use local::{
 };
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use std::process::Command;
-use tests::{Fate, Proxy, Upstream, UpstreamFate};
+use std::{fs, process::Command};
+use tests::{Fate, Proxy, Upstream, UpstreamFate, customer_login, with};
 
 const TOKEN: &str = demo::BIGCOMMERCE_ACCESS_TOKEN;
 const SET: [&str; 4] = ["store", "set-directory", demo::STORE, "bigcommerce"];
@@ -304,4 +304,151 @@ async fn the_secret_is_encrypted_with_the_key_of_the_deployment() {
     let requests = proxy.take_requests();
     let (_, created) = requests.iter().find(|(operation, _)| operation == "CreateSecret").unwrap();
     assert_eq!((&created["Name"], &created["KmsKeyId"]), (&json!(SECRET), &json!(KMS_KEY)));
+}
+
+/// A customer of whom the demo store knows the id alone.
+const ID: u64 = demo::CHANNEL_2_BUYER_ID;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whom_only_bigcommerce_knows_is_disabled_and_enabled_by_id() {
+    let platform = Platform::in_use().await;
+    let stack = &platform.stack;
+    let id = ID.to_string();
+    let with_id = |command: &'static str| stack.b2b_auth(&in_store(&["customer", command, "--id", &id]));
+    let body = with(customer_login(demo::CHANNEL_2_BUYER_EMAIL, demo::BUYER_PASSWORD), "channelId", 2);
+    let log_in = async || stack.post("/auth/customers", &body).token(&stack.demo_token).send().await;
+    let token = log_in().await.storefront_token().to_owned();
+    let verified = || stack.b2b_auth(&["token", "verify", &token]);
+    verified().succeeds();
+    with_id("show").fails(3, "keeps nothing of a customer of id 314: its customers are at BigCommerce");
+    with_id("enable").fails(3, "keeps nothing of a customer of id 314");
+
+    let ended = with_id("disable");
+    ended.changes("customer disable");
+    assert_eq!(ended.lines()[1]["details"], json!({"customerId": ID}));
+    verified().fails(8, "the customer is disabled or removed");
+    assert_eq!(log_in().await.status, 400);
+    let shown = stack.json(&in_store(&["customer", "show", "--id", &id]));
+    assert_eq!(
+        (&shown["email"], &shown["channels"], &shown["active"], shown["tokensRevokedAt"].is_u64()),
+        (&Value::Null, &Value::Null, &json!(false), true)
+    );
+    let listed = stack.json(&in_store(&["customer", "list"]));
+    let row = listed.as_array().unwrap().iter().find(|row| row["customerId"] == ID).unwrap();
+    assert_eq!((&row["email"], &row["channels"], &row["active"]), (&Value::Null, &Value::Null, &json!(false)));
+    let found = stack.json(&in_store(&["customer", "list", "--email-contains", "example"]));
+    assert!(found.as_array().unwrap().iter().all(|row| row["customerId"] != ID), "{found}");
+    let exported = stack.b2b_auth(&in_store(&["customer", "export"]));
+    assert!(exported.stdout.contains(demo::BUYER_EMAIL) && !exported.stdout.contains(&id), "{exported:?}");
+
+    with_id("enable").changes("customer enable");
+    verified().fails(8, "revoked: the customer was disabled or got another password since");
+    assert_eq!(log_in().await.status, 200);
+    assert_eq!(stack.json(&in_store(&["customer", "show", "--id", &id]))["active"], true);
+
+    // In the table nothing is known of him but what was revoked: whoever gets the id there cannot use those tokens.
+    platform.run(&BACK).succeeds();
+    with_id("show").fails(3, "The store demostore has no customer of id 314.");
+    with_id("disable").fails(3, "The store demostore has no customer of id 314.");
+    let add = in_store(&["customer", "add", "new@example.com", "--id", &id]);
+    stack.with_password(OTHER_PASSWORD, &add).changes("customer add");
+    verified().fails(8, "revoked: the customer was disabled or got another password since");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_table_has_of_a_customer_at_bigcommerce_keeps_him_out_by_id() {
+    let platform = Platform::in_use().await;
+    let stack = &platform.stack;
+    let id = demo::BUYER_ID.to_string();
+    let logs_in = async || stack.logs_in(demo::BUYER_EMAIL, demo::BUYER_PASSWORD, 1).await;
+    assert!(logs_in().await);
+    let ended = stack.b2b_auth(&in_store(&["customer", "disable", "--id", &id]));
+    ended.changes("customer disable");
+    assert_eq!(ended.lines()[1]["details"], json!({"customerId": demo::BUYER_ID, "email": demo::BUYER_EMAIL}));
+    assert!(!stack.customer(demo::BUYER_EMAIL).await.unwrap().customer.active && !logs_in().await);
+    stack.b2b_auth(&in_store(&["customer", "enable", demo::BUYER_EMAIL])).changes("customer enable");
+    assert!(logs_in().await);
+
+    stack.b2b_auth(&in_store(&["customer", "remove", demo::BUYER_EMAIL])).changes("customer remove");
+    assert!(!logs_in().await);
+    assert_eq!(stack.json(&in_store(&["customer", "show", "--id", &id]))["active"], false);
+    let by_email = stack.b2b_auth(&in_store(&["customer", "disable", demo::BUYER_EMAIL]));
+    by_email.fails(3, "Here they are known by their ids, with --id.");
+    stack.b2b_auth(&in_store(&["customer", "enable", "--id", &id])).changes("customer enable");
+    assert!(logs_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_have_no_effect_on_customers_at_bigcommerce_is_refused() {
+    let platform = Platform::in_use().await;
+    let stack = &platform.stack;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("customers.csv");
+    fs::write(&file, format!("customer_id,email,password\n8,eight@example.com,{OTHER_PASSWORD}\n")).unwrap();
+    let before = stack.json(&in_store(&["customer", "list"]));
+    for arguments in [
+        &["add", "new@example.com", "--id", "7"][..],
+        &["set-password", demo::BUYER_EMAIL],
+        &["set-channels", demo::BUYER_EMAIL, "--channels", "1"],
+        &["import", file.to_str().unwrap()],
+        &["import", file.to_str().unwrap(), "--dry-run"],
+    ] {
+        let ended = stack.b2b_auth(&in_store(&[&["customer"], arguments].concat()));
+        ended.fails(4, "The customers of the store demostore are at BigCommerce");
+        assert!(ended.lines().is_empty(), "{ended:?}");
+    }
+    assert_eq!(stack.json(&in_store(&["customer", "list"])), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_lists_those_at_bigcommerce_by_their_ids() {
+    let platform = Platform::in_use().await;
+    let stack = &platform.stack;
+    let of_file = |command: &str, more: &[&str], lines: &str| {
+        let arguments = in_store(&[&["--output", "json", "customer", command, "--file", "-"], more].concat());
+        run(stack.command(&arguments), lines)
+    };
+    let confirm = &["--confirm", demo::STORE];
+    let bad = of_file("disable", confirm, "314\noutlet@example.com\n");
+    bad.fails(2, "One line is bad");
+    let reason = "The store has no such customer here. Those at BigCommerce are known by their ids alone.";
+    assert_eq!(bad.json(), json!([{"line": 2, "reason": reason}]));
+    let lines = format!("314\n{}\n7\n314\n", demo::BUYER_EMAIL);
+    let dry = of_file("disable", &["--dry-run"], &lines);
+    let expected = json!([
+        {"customerId": 7, "email": null}, {"customerId": 313, "email": demo::BUYER_EMAIL}, {"customerId": 314, "email": null},
+    ]);
+    assert_eq!(dry.json(), expected);
+    let ended = of_file("disable", confirm, &lines);
+    ended.changes("customer disable");
+    assert_eq!(ended.lines()[1]["details"]["ids"], "7,313-314");
+    let disabled = || {
+        let customers = stack.json(&in_store(&["customer", "list"]));
+        let disabled = customers.as_array().unwrap().iter().filter(|customer| customer["active"] == false);
+        disabled.map(|customer| customer["customerId"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(disabled(), [7, 313, 314]);
+    let ended = of_file("disable", confirm, &lines);
+    assert!(ended.stderr.contains("3 customers are disabled already. There is nothing to do."), "{ended:?}");
+    let ended = of_file("enable", confirm, "314\n99\n");
+    ended.changes("customer enable");
+    assert!(ended.stderr.contains("Now enabled: 1 customer. 1 customer is enabled already."), "{ended:?}");
+    assert_eq!(disabled(), [7, 313]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_table_an_id_may_stand_for_the_e_mail() {
+    let stack = OperatedStack::start().await;
+    let with_id = |command: &str, id: &str| stack.b2b_auth(&in_store(&["customer", command, "--id", id]));
+    with_id("disable", "313").changes("customer disable");
+    assert!(!stack.customer(demo::BUYER_EMAIL).await.unwrap().customer.active);
+    with_id("enable", "313").changes("customer enable");
+    assert!(stack.customer(demo::BUYER_EMAIL).await.unwrap().customer.active);
+    with_id("disable", "99").fails(3, "The store demostore has no customer of id 99.");
+    assert!(stack.customer_by_id(99).await.is_none());
+    for both in
+        [&["--id", "313", demo::BUYER_EMAIL][..], &["--id", "313", "--file", "-"], &["--id", "313", "--dry-run"], &[]]
+    {
+        stack.b2b_auth(&in_store(&[&["customer", "disable"], both].concat())).with(2);
+    }
 }

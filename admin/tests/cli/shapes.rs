@@ -68,6 +68,7 @@ async fn every_command_prints_the_shape_that_is_documented() {
         ("customer set-password", in_store(&["c@example.com", "--password-stdin"]), 0, Shape::Nothing),
         ("customer disable", in_store(&["c@example.com"]), 0, Shape::Nothing),
         ("customer enable", in_store(&["c@example.com"]), 0, Shape::Nothing),
+        ("customer disable", in_store(&["--id", "7"]), 0, Shape::Nothing),
         ("customer enable", in_store(&["--file", &listed, "--dry-run"]), 0, Shape::Array),
         ("customer disable", in_store(&["--file", &csv, "--dry-run"]), 2, Shape::Array),
         ("customer remove", in_store(&["c@example.com"]), 0, Shape::Nothing),

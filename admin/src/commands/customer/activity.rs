@@ -1,12 +1,12 @@
 //! `b2b-auth customer disable` and `enable` for all customers of a file.
 
-use super::listed;
+use super::{by_id::known, listed};
 use crate::{
     audit::Change,
     failure::Failure,
     output::{count, ranges, say},
     tool::Tool,
-    values::{StoreArgument, email},
+    values::{StoreArgument, email, id},
 };
 use accounts::{CustomerChange, Edit};
 use clap::Args;
@@ -24,16 +24,19 @@ pub struct ActivityArguments {
     #[command(flatten)]
     pub store: StoreArgument,
     /// The e-mail, in any case.
-    #[arg(value_parser = email, required_unless_present = "file", conflicts_with = "file")]
+    #[arg(value_parser = email, required_unless_present_any = ["file", "id"], conflicts_with_all = ["file", "id"])]
     pub email: Option<String>,
+    /// The platform's id of the customer, instead of the e-mail.
+    #[arg(long, value_parser = id, conflicts_with = "file")]
+    pub id: Option<u64>,
     /// Text file that lists many, on each line an e-mail or an id; `-` for standard input. One bad line, and nobody is changed.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Only show who would be changed.
-    #[arg(long, requires = "file", conflicts_with = "email")]
+    #[arg(long, requires = "file", conflicts_with_all = ["email", "id"])]
     dry_run: bool,
     /// The store's hash again, instead of being asked for it.
-    #[arg(long, value_name = "STORE", requires = "file", conflicts_with = "email")]
+    #[arg(long, value_name = "STORE", requires = "file", conflicts_with_all = ["email", "id"])]
     confirm: Option<String>,
 }
 
@@ -60,8 +63,7 @@ impl Many<'_> {
     /// the time is logged out.
     async fn set(&self, is_dry_run: bool, given: Option<&str>) -> Result<(), Failure> {
         let Self { tool, store, file, .. } = *self;
-        tool.store(store).await?;
-        let listed = listed::customers(tool, store, file).await?;
+        let listed = listed::customers(tool, store, &tool.store(store).await?, file).await?;
         let (already, chosen): (Vec<_>, Vec<_>) =
             listed.into_iter().partition(|customer| customer.active == self.active);
         let (verb, adjective) = if self.active { ("enable", "enabled") } else { ("disable", "disabled") };
@@ -73,7 +75,7 @@ impl Many<'_> {
         let customers = count(chosen.len() as u64, "customer");
         if is_dry_run {
             let mut rows = tool.output.rows(&["customerId", "email"]);
-            chosen.iter().try_for_each(|of| rows.push(vec![json!(of.customer_id), json!(of.email)]))?;
+            chosen.iter().try_for_each(|of| rows.push(vec![json!(of.customer_id), known(of, &of.email)]))?;
             rows.end()?;
             say(&format!("Would {verb} {customers}.{are_already} Nothing was changed."));
             return Ok(());

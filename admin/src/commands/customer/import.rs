@@ -45,7 +45,7 @@ pub struct ImportArguments {
 }
 
 pub async fn run(tool: &Tool, arguments: &ImportArguments) -> Result<(), Failure> {
-    let store = tool.store(&arguments.store.hash).await?;
+    let store = tool.store_of_table(&arguments.store.hash).await?;
     let file = input::open(&arguments.file)?;
     let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
     let counts = Counts::default();

@@ -1,15 +1,18 @@
 //! The customers that a file lists, each on a line of its own by e-mail or id.
 
-use super::input::{not_readable, open};
+use super::{
+    by_id::stranger,
+    input::{not_readable, open},
+};
 use crate::{
     failure::{Failure, Kind},
-    tool::Tool,
+    tool::{Tool, counts_as_one, is_at_bigcommerce},
     values::{email, id},
 };
 use accounts::MAX_LOOKED_UP;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
-use shared::tables::directory::{Customer, customer_email_key, customer_key};
+use shared::tables::directory::{Customer, Store, customer_email_key, customer_key};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io::Read,
@@ -21,28 +24,50 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Requests that look customers up at the same time.
 const LOOK_UPS: usize = 8;
 
-/// The customers, in the order of their ids, each once.
+/// Whom a line names.
+enum Named {
+    Email(String),
+    Id(u64),
+}
+
+impl Named {
+    fn sort_key(&self) -> String {
+        match self {
+            Self::Email(email) => customer_email_key(email),
+            Self::Id(id) => customer_key(*id),
+        }
+    }
+}
+
+/// The customers, in the order of their ids, each once. Where they are at BigCommerce, any id is a customer's.
 ///
 /// # Errors
 /// [`Kind::Invalid`] if a line names none of the store. All such lines are printed first, by number alone: a wrong file may hold
 /// passwords.
-pub async fn customers(tool: &Tool, store: &str, file: &Path) -> Result<Vec<Customer>, Failure> {
+pub async fn customers(tool: &Tool, hash: &str, store: &Store, file: &Path) -> Result<Vec<Customer>, Failure> {
     let text = read(file)?;
     let lines: Vec<_> = lines(&text).collect();
     if lines.is_empty() {
         return Err(Failure::new(Kind::Invalid, format!("{} names no customer.", file.display())));
     }
-    let sort_keys = lines.iter().filter_map(|(_, key)| key.clone()).collect();
-    let found = look_up(tool, store, sort_keys).await?;
+    let sort_keys = lines.iter().filter_map(|(_, named)| Some(named.as_ref()?.sort_key())).collect();
+    let found = look_up(tool, hash, sort_keys).await?;
+    let none = if is_at_bigcommerce(store) {
+        "The store has no such customer here. Those at BigCommerce are known by their ids alone."
+    } else {
+        "The store has no such customer."
+    };
     let mut customers = BTreeMap::new();
     let mut bad = Vec::new();
-    for (line, key) in lines {
-        match key.map(|key| found.get(&key).filter(|customer| !customer.is_removed())) {
-            Some(Some(customer)) => {
-                customers.insert(customer.customer_id, customer.clone());
-            }
-            Some(None) => bad.push((line, "The store has no such customer.")),
-            None => bad.push((line, "It is neither an e-mail nor the id of a customer.")),
+    for (line, named) in lines {
+        let Some(named) = named else {
+            bad.push((line, "It is neither an e-mail nor the id of a customer."));
+            continue;
+        };
+        match (found.get(&named.sort_key()).filter(|customer| counts_as_one(customer, store)), named) {
+            (Some(customer), _) => _ = customers.insert(customer.customer_id, customer.clone()),
+            (None, Named::Id(id)) if is_at_bigcommerce(store) => _ = customers.insert(id, stranger(id)),
+            (None, _) => bad.push((line, none)),
         }
     }
     if bad.is_empty() {
@@ -65,16 +90,15 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// Lines that are not empty, by number, and the sort key of the customer that each names, if it is like one. The head that a
-/// column of `customer export` has is left out.
-fn lines(text: &[u8]) -> impl Iterator<Item = (usize, Option<String>)> {
+/// Lines that are not empty, by number, and whom each names, if it is like a customer. The head that a column of `customer export`
+/// has is left out.
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, Option<Named>)> {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
     let lines = (1..).zip(text.split(|byte| *byte == b'\n')).map(|(line, text)| (line, text.trim_ascii()));
     let is_head = |line, text| line == 1 && [b"email".as_slice(), b"customer_id"].contains(&text);
     lines.filter(move |(line, text)| !text.is_empty() && !is_head(*line, text)).map(|(line, text)| {
         let text = str::from_utf8(text).unwrap_or_default();
-        let key = id(text).map(customer_key).or_else(|_| email(text).map(|email| customer_email_key(&email)));
-        (line, key.ok())
+        (line, id(text).map(Named::Id).or_else(|_| email(text).map(Named::Email)).ok())
     })
 }
 
