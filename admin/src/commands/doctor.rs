@@ -1,6 +1,7 @@
 //! `b2b-auth doctor`.
 
 mod api;
+mod bigcommerce;
 mod finding;
 mod live_tokens;
 pub mod round;
@@ -22,8 +23,9 @@ use finding::{Finding, is_bad, report};
   b2b-auth --stack-name b2b-auth doctor
   b2b-auth --stack-name b2b-auth doctor --read-only --output json")]
 pub struct DoctorArguments {
-    /// Change nothing, and read no items of the tables. Otherwise all tokens are read, to compare their keys with the keyring,
-    /// and a store is made to log in with, and removed at the end.
+    /// Change nothing, and read no items of the tables. Otherwise all tokens are read, to compare their keys with the keyring;
+    /// BigCommerce is asked whether it takes the access tokens of the stores whose customers are there; and a store is made to log
+    /// in with, and removed at the end.
     #[arg(long)]
     read_only: bool,
 }
@@ -58,7 +60,14 @@ pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure>
         Some(keys) if !is_bad(&tokens) => live_tokens::check(tool, &keys).await,
         _ => Finding::skipped(live_tokens::LIVE_TOKENS, UNTIL_MENDED),
     };
-    for part in [directory, tokens, attempts, keyring, vec![live_tokens, app], api] {
+    let at_bigcommerce = if arguments.read_only {
+        bigcommerce::skipped(READ_ONLY)
+    } else if is_bad(&directory) {
+        bigcommerce::skipped(UNTIL_MENDED)
+    } else {
+        bigcommerce::check(tool).await
+    };
+    for part in [directory, tokens, attempts, keyring, vec![live_tokens, app], at_bigcommerce, api] {
         findings.extend(part);
     }
     if arguments.read_only {

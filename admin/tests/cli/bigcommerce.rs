@@ -8,7 +8,10 @@ use local::{
     demo,
 };
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::{
+    clock::Clock,
+    tables::directory::{CustomerDirectory, Store as KnownStore},
+};
 use std::{fs, process::Command};
 use tests::{Fate, Proxy, Upstream, UpstreamFate, customer_login, with};
 
@@ -63,6 +66,17 @@ impl Platform {
     async fn secret(&self) -> Option<String> {
         let value = self.stack.secrets.get_secret_value().secret_id(SECRET).send().await;
         value.ok().map(|value| value.secret_string.unwrap())
+    }
+
+    /// What the doctor says of the demo store, as result, finding and mend.
+    fn doctor(&self) -> [String; 3] {
+        let ended = self.run(&["--output", "json", "doctor"]);
+        let findings = ended.json();
+        let mut findings = findings.as_array().unwrap().iter();
+        let finding = findings.find(|finding| finding["check"] == "BigCommerce: demostore").unwrap();
+        assert_eq!(ended.code, Some(if finding["result"] == "BAD" { 8 } else { 0 }), "{ended:?}");
+        assert!(!format!("{ended:?}").contains(TOKEN));
+        ["result", "finding", "mend"].map(|name| finding[name].as_str().unwrap().into())
     }
 }
 
@@ -451,4 +465,67 @@ async fn in_the_table_an_id_may_stand_for_the_e_mail() {
     {
         stack.b2b_auth(&in_store(&[&["customer", "disable"], both].concat())).with(2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_the_accounts_of_stores_at_bigcommerce() {
+    let platform = Platform::in_use().await;
+    let bigcommerce = &platform.upstream.bigcommerce;
+    assert_eq!(platform.doctor(), ["good", "Its API account may do what is needed.", ""]);
+    bigcommerce.change(|store| store.scopes = [CUSTOMERS].into());
+    let [result, says, mend] = platform.doctor();
+    assert_eq!(
+        (result.as_str(), says.as_str()),
+        ("BAD", "At BigCommerce the account needs the scope Storefront API Tokens: manage.")
+    );
+    assert!(mend.contains("`b2b-auth store set-directory demostore bigcommerce`"), "{mend}");
+    bigcommerce.change(|store| *store = Store::new("another"));
+    assert_eq!(platform.doctor()[..2], ["BAD", "BigCommerce does not accept the access token."]);
+    platform.upstream.fault_in("/customers", UpstreamFate::status(500));
+    assert_eq!(platform.doctor()[0], "BAD");
+
+    let secrets = &platform.stack.secrets;
+    secrets.put_secret_value().secret_id(SECRET).secret_string("geheim").send().await.unwrap();
+    let [result, says, mend] = platform.doctor();
+    assert!(result == "BAD" && says.contains("cannot be used") && !says.contains("geheim"), "{says}");
+    assert_eq!(mend, "`b2b-auth store set-directory demostore bigcommerce` asks for it.");
+    secrets.delete_secret().secret_id(SECRET).force_delete_without_recovery(true).send().await.unwrap();
+    let [result, says, mend] = platform.doctor();
+    assert_eq!(
+        (result.as_str(), says.as_str()),
+        ("BAD", "The access token of its API account is missing, so none of its customers can log in.")
+    );
+    assert_eq!(mend, "`b2b-auth store set-directory demostore bigcommerce` asks for it.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_every_such_store_but_at_none_where_it_only_reads() {
+    let platform = Platform::in_use().await;
+    let accounts = platform.stack.accounts();
+    for n in 1..=9 {
+        let store = KnownStore {
+            channels: vec![1],
+            customer_directory: CustomerDirectory::BigCommerce,
+            ..KnownStore::default()
+        };
+        let hash = format!("many{n}");
+        accounts.put_store(&hash, &store).await.unwrap();
+        platform.upstream.bigcommerce.put_store(&hash, Store::new(TOKEN));
+        let create = platform.stack.secrets.create_secret().name(format!("bigcommerce/{hash}"));
+        create.secret_string(secret_of(TOKEN)).send().await.unwrap();
+    }
+    platform.upstream.forward_all();
+    let ended = platform.run(&["--output", "json", "doctor"]);
+    ended.changes("doctor");
+    let findings = ended.json();
+    let findings = findings.as_array().unwrap().iter().filter(|finding| {
+        finding["check"].as_str().unwrap().starts_with("BigCommerce: ") && finding["result"] == "good"
+    });
+    assert_eq!((findings.count(), platform.upstream.take_requests().len()), (10, 30), "{ended:?}");
+
+    let ended = platform.run(&["--output", "json", "doctor", "--read-only"]);
+    ended.succeeds();
+    let skipped = json!({"check": "BigCommerce", "result": "skipped", "finding": "Left out, because of --read-only.", "mend": ""});
+    assert!(ended.json().as_array().unwrap().contains(&skipped), "{ended:?}");
+    assert!(platform.upstream.take_requests().is_empty());
 }

@@ -200,7 +200,7 @@ pub async fn app(tool: &Tool) -> Result<Option<Result<AppSecret, &'static str>>,
 }
 
 /// The version of a secret that has this label; none if there is no such, or only for as long as its deletion can be undone.
-async fn secret_value(tool: &Tool, secret_id: &str, label: &str) -> Result<Option<GetSecretValueOutput>, Fault> {
+pub async fn secret_value(tool: &Tool, secret_id: &str, label: &str) -> Result<Option<GetSecretValueOutput>, Fault> {
     match tool.stack.secrets.get_secret_value().secret_id(secret_id).version_stage(label).send().await {
         Ok(value) => Ok(Some(value)),
         Err(error) if is_missing(&error) => Ok(None),
