@@ -5,6 +5,8 @@ mod current_customer;
 use lambda_http::Request;
 use serde_json::json;
 use shared::{
+    bigcommerce::Deadline,
+    bigcommerce_customers::BigCommerceCustomers,
     fault::Fault,
     http::{
         envelope::Success,
@@ -19,7 +21,7 @@ use shared::{
     },
     lambda::Endpoint,
     services::Services,
-    tables::directory::DEFAULT_CHANNEL,
+    tables::directory::{CustomerDirectory, DEFAULT_CHANNEL, Store},
 };
 
 use current_customer::CurrentCustomer;
@@ -38,7 +40,7 @@ impl Endpoint for ExchangeCustomerJwt {
     }
 
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
-        let Services { auth, directory, .. } = services;
+        let Services { auth, bigcommerce, directory, .. } = services;
         let caller = auth.storefront_caller(request.headers()).await?;
         let (jwt, channel_id) = caller.confirm_before_refusing(read(request)).await?;
         let verified = verify(services, &jwt).await;
@@ -58,7 +60,9 @@ impl Endpoint for ExchangeCustomerJwt {
         if known_customer.as_ref().is_some_and(|known| !known.accepts_issued_at(customer.issued_at)) {
             return Err(Error::InvalidJwtToken("issued before the customer's tokens were revoked"));
         }
-        if !store.channels_of(known_customer.as_ref()).contains(&channel_id) {
+        let may_use_channel = store.channels_of(known_customer.as_ref()).contains(&channel_id)
+            && may_use_at_bigcommerce(bigcommerce, &store, caller.store_hash(), &customer, channel_id).await?;
+        if !may_use_channel {
             return Err(invalid_field("channelId", "is not a channel of the store that the customer may use."));
         }
 
@@ -76,6 +80,24 @@ impl Endpoint for ExchangeCustomerJwt {
         let token = auth.issue_storefront_token(&caller, &claims).await?;
         Ok(Success::new(json!({"token": token})))
     }
+}
+
+/// Whether BigCommerce lets the customer into the channel, where it knows the customers. Of a store's only channel the JWT says it: a
+/// storefront makes it for whoever is logged in.
+async fn may_use_at_bigcommerce(
+    bigcommerce: &BigCommerceCustomers,
+    store: &Store,
+    store_hash: &str,
+    customer: &CurrentCustomer,
+    channel_id: u64,
+) -> Result<bool, Error> {
+    if store.customer_directory != CustomerDirectory::BigCommerce || store.channels.len() == 1 {
+        return Ok(true);
+    }
+    let deadline = Deadline::from_now();
+    let known = bigcommerce.customer(store_hash, customer.id, deadline).await?;
+    let known = known.ok_or(Error::InvalidJwtToken("BigCommerce does not know the customer any more"))?;
+    Ok(bigcommerce.may_use(store_hash, &known, channel_id, deadline).await?)
 }
 
 async fn verify(services: &Services, jwt: &str) -> Result<CurrentCustomer, Error> {

@@ -3,6 +3,7 @@
 mod account;
 mod answers;
 mod budget;
+mod exchange;
 mod login;
 mod revocation;
 mod storefront;
