@@ -1,7 +1,7 @@
 //! `POST /auth/customers/storefront`: a customer's id in, a storefront token out.
 
 use lambda_http::Request;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use shared::{
     bigcommerce::Deadline,
@@ -30,6 +30,7 @@ pub struct IssueStorefrontToken;
 struct Body {
     customer_id: u64,
     channel_id: u64,
+    /// Empty where one is shown that has no value.
     access_token: Option<SecretString>,
 }
 
@@ -85,6 +86,9 @@ async fn email_at_bigcommerce(
         return Ok(None);
     }
     if let Some(access_token) = access_token {
+        if access_token.expose_secret().is_empty() {
+            return Err(Error::InvalidCustomerAccessToken("it has no value"));
+        }
         match bigcommerce.owner(store_hash, *channel_id, access_token, deadline).await? {
             Some(owner) if owner == *customer_id => {}
             Some(_) => return Err(Error::InvalidCustomerAccessToken("another customer's")),
@@ -96,9 +100,9 @@ async fn email_at_bigcommerce(
 
 fn read(request: &Request, now: u64) -> Result<Body, Error> {
     body_fields(request)?.read(|fields| {
-        let mut value = None;
+        let mut shown = None;
         fields.optional_object("customerAccessToken", |access_token| {
-            value = access_token.optional("value", text(0..=MAX_ACCESS_TOKEN));
+            shown = Some(access_token.optional("value", text(0..=MAX_ACCESS_TOKEN)).unwrap_or_default());
             // If both are there neither may have passed.
             for name in ["expires_at", "expiresAt"] {
                 if let Some(expires_at) = access_token.optional(name, iso8601)
@@ -111,7 +115,7 @@ fn read(request: &Request, now: u64) -> Result<Body, Error> {
         Body {
             customer_id: fields.required("customerId", positive_integer),
             channel_id: fields.optional("channelId", positive_integer).unwrap_or(DEFAULT_CHANNEL),
-            access_token: value.map(SecretString::from),
+            access_token: shown.map(SecretString::from),
         }
     })
 }
