@@ -91,7 +91,7 @@ pub async fn check(stack: &Stack, hash: &str, store: &Store, secret: &AccountSec
         Kind::NotGood,
         format!("At BigCommerce the account needs the {scopes} {}.", missing.join(" and ")),
         format!(
-            "The scopes of an account cannot be changed: make another in the store's control panel under Settings > API, and give \
+            "The scopes of an account cannot be changed: make another in the store's control panel under Settings > Store-level API accounts, and give \
              its access token to `b2b-auth store set-directory {hash} bigcommerce`. If it has them, it is another store's."
         ),
     ))
@@ -99,7 +99,7 @@ pub async fn check(stack: &Stack, hash: &str, store: &Store, secret: &AccountSec
 
 /// What to do about a failure other than a missing scope.
 fn problem(failure: bigcommerce::Failure, hash: &str, channel: u64) -> Problem {
-    use bigcommerce::Failure::{Busy, Fault, Refused, Unavailable};
+    use bigcommerce::Failure::{Busy, Fault, PrivateTokenRefused, Refused, Unavailable};
     match failure {
         Refused { status: Some(401), .. } => Problem::new(
             Kind::NotGood,
@@ -121,12 +121,17 @@ fn problem(failure: bigcommerce::Failure, hash: &str, channel: u64) -> Problem {
             format!("BigCommerce refuses what it is asked: {cause}."),
             "Check BIGCOMMERCE_API_URL, if it is set: something else may have answered.",
         ),
+        PrivateTokenRefused => Problem::new(
+            Kind::NotGood,
+            "BigCommerce does not accept a private token that it has just made.",
+            "Check BIGCOMMERCE_STOREFRONT_URL, if it is set: something else may have answered.",
+        ),
         Busy { retry_after, cause } => Problem::new(
             Kind::Unavailable,
             format!("BigCommerce may not be asked now: {cause}."),
             format!("Run the same command again in {retry_after} seconds."),
         ),
-        Unavailable(cause) => Problem::new(
+        Unavailable { cause, .. } => Problem::new(
             Kind::Unavailable,
             format!("BigCommerce does not answer as it should: {cause}."),
             "Check the network, and BIGCOMMERCE_API_URL if it is set, and run the same command again.",

@@ -226,7 +226,9 @@ impl Stack {
             rotation_days: parameter("RotationDays").parse().unwrap_or(0),
             bigcommerce: BigCommerceSettings {
                 addresses: bigcommerce_addresses()?.unwrap_or_default(),
-                secret_prefix: output("BigCommerceSecretPrefix")?,
+                // Templates from before did not name it.
+                secret_prefix: output_if_any("BigCommerceSecretPrefix")
+                    .unwrap_or_else(|| format!("{name}/bigcommerce/")),
                 calls_per_window: parameter("BigCommerceCalls").parse().unwrap_or(50),
             },
         };

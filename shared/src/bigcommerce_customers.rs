@@ -7,7 +7,7 @@ use crate::{
     fault::Fault,
     kept::Kept,
     keys::secret_cache::SecretCache,
-    tables::call_budget::{Budget, CallBudget},
+    tables::call_budget::{Budget, CallBudget, Purpose},
 };
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -74,17 +74,17 @@ impl BigCommerceCustomers {
         let ask = |account: Account| async move {
             self.api.validate_credentials(&account, email, password, channel_id, deadline).await
         };
-        self.as_account(store_hash, deadline, ask).await
+        self.as_account(store_hash, Purpose::Login, deadline, ask).await
     }
 
     /// The customer of this id, if there is one. What is known may be a minute old.
     pub async fn customer(&self, store_hash: &str, id: u64, deadline: Deadline) -> Result<Option<Customer>, Failure> {
         let (key, now) = ((store_hash.to_owned(), id), self.clock.now());
-        if let Some((customer, _)) = self.customers.get(&key, now) {
+        if let Some(customer) = self.customers.get(&key, now) {
             return Ok(Some(customer));
         }
         let ask = |account: Account| async move { self.api.customer(&account, id, deadline).await };
-        let customer = self.as_account(store_hash, deadline, ask).await?;
+        let customer = self.as_account(store_hash, Purpose::LookUp, deadline, ask).await?;
         // One who is not there may be there the next moment.
         if let Some(customer) = &customer {
             self.customers.put(key, customer.clone(), now + LOOK_UP_LIFE);
@@ -104,11 +104,11 @@ impl BigCommerceCustomers {
             return Ok(channels.contains(&channel_id));
         }
         let (key, now) = ((store_hash.to_owned(), channel_id), self.clock.now());
-        if let Some((allowed, _)) = self.global_logins.get(&key, now) {
+        if let Some(allowed) = self.global_logins.get(&key, now) {
             return Ok(allowed);
         }
         let ask = |account: Account| async move { self.api.allows_global_logins(&account, channel_id, deadline).await };
-        let allowed = self.as_account(store_hash, deadline, ask).await?;
+        let allowed = self.as_account(store_hash, Purpose::LookUp, deadline, ask).await?;
         self.global_logins.put(key, allowed, now + LOOK_UP_LIFE);
         Ok(allowed)
     }
@@ -125,12 +125,12 @@ impl BigCommerceCustomers {
             let ask = |account: Account| async move {
                 self.api.owner(&account, channel_id, private_token, access_token, deadline).await
             };
-            self.as_account(store_hash, deadline, ask).await
+            self.as_account(store_hash, Purpose::LookUp, deadline, ask).await
         };
-        if let Some((kept, _)) = self.private_tokens.get(&(store_hash.to_owned(), channel_id), self.clock.now()) {
+        if let Some(kept) = self.private_tokens.get(&(store_hash.to_owned(), channel_id), self.clock.now()) {
             match ask(&kept).await {
                 // It may have been made void since.
-                Err(Failure::Refused { status: Some(401), .. }) => {}
+                Err(Failure::PrivateTokenRefused) => {}
                 answered => return answered,
             }
         }
@@ -145,15 +145,17 @@ impl BigCommerceCustomers {
     ) -> Result<SecretString, Failure> {
         let until = self.clock.now() + PRIVATE_TOKEN_LIFE - PRIVATE_TOKEN_MARGIN;
         let ask = |account: Account| async move { self.api.new_private_token(&account, channel_id, deadline).await };
-        let token = self.as_account(store_hash, deadline, ask).await?;
+        let token = self.as_account(store_hash, Purpose::LookUp, deadline, ask).await?;
         self.private_tokens.put((store_hash.into(), channel_id), token.clone(), until);
         Ok(token)
     }
 
-    /// Asks as the store's account, within the store's budget; once more where the account has another access token by now.
+    /// Asks as the store's account, within the store's budget; once more where the account has another access token by now, or where
+    /// that may help.
     async fn as_account<T, F>(
         &self,
         store_hash: &str,
+        purpose: Purpose,
         deadline: Deadline,
         ask: impl Fn(Account) -> F,
     ) -> Result<T, Failure>
@@ -168,26 +170,28 @@ impl BigCommerceCustomers {
                 secret = cache.get_newer().await?;
             }
             let account = account_of(store_hash, &secret)?;
-            self.count(store_hash).await?;
-            match ask(account.clone()).await {
+            self.count(store_hash, purpose).await?;
+            let again = match ask(account.clone()).await {
                 Err(Failure::Refused { status: Some(401), cause }) => {
                     let newer = account_of(store_hash, &*cache.get_newer().await?)?;
                     if newer.is(&account) {
                         return Err(Failure::Refused { status: Some(401), cause });
                     }
-                    self.count(store_hash).await?;
-                    ask(newer).await
+                    newer
                 }
-                answered => answered,
-            }
+                Err(Failure::Unavailable { may_be_repeated: true, .. }) => account,
+                answered => return answered,
+            };
+            self.count(store_hash, purpose).await?;
+            ask(again).await
         };
-        timeout_at(deadline.0, asking).await.unwrap_or_else(|_| {
-            Err(Failure::Unavailable("BigCommerce, and what it takes to ask it, took too long".into()))
-        })
+        let too_slow = || "BigCommerce, and what it takes to ask it, took too long".into();
+        let timed_out = |_| Err(Failure::Unavailable { cause: too_slow(), may_be_repeated: false });
+        timeout_at(deadline.0, asking).await.unwrap_or_else(timed_out)
     }
 
-    async fn count(&self, store_hash: &str) -> Result<(), Failure> {
-        match self.budget.count(store_hash, self.clock.now()).await? {
+    async fn count(&self, store_hash: &str, purpose: Purpose) -> Result<(), Failure> {
+        match self.budget.count(store_hash, purpose, self.clock.now()).await? {
             Budget::Counted => Ok(()),
             Budget::UsedUp { retry_after } => {
                 Err(Failure::Busy { retry_after, cause: "the store's budget of calls is used up" })
@@ -196,7 +200,7 @@ impl BigCommerceCustomers {
     }
 
     fn account(&self, store_hash: &str) -> Arc<AccountCache> {
-        if let Some((cache, _)) = self.accounts.get(&store_hash.to_owned(), 0) {
+        if let Some(cache) = self.accounts.get(&store_hash.to_owned(), 0) {
             return cache;
         }
         let secret_id = format!("{}{store_hash}", self.secret_prefix);

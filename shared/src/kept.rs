@@ -19,9 +19,8 @@ impl<K, V> Default for Kept<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Kept<K, V> {
-    /// The value, and until when it is kept, in Unix seconds.
-    pub fn get(&self, key: &K, now: u64) -> Option<(V, u64)> {
-        self.values().get(key).filter(|(_, until)| *until > now).cloned()
+    pub fn get(&self, key: &K, now: u64) -> Option<V> {
+        self.values().get(key).filter(|(_, until)| *until > now).map(|(value, _)| value.clone())
     }
 
     /// Keeps a value until then, in Unix seconds.
@@ -31,10 +30,6 @@ impl<K: Eq + Hash, V: Clone> Kept<K, V> {
             values.clear();
         }
         values.insert(key, (value, until));
-    }
-
-    pub fn remove(&self, key: &K) {
-        self.values().remove(key);
     }
 
     /// A panic leaves it usable: it is changed in single steps.
@@ -51,14 +46,12 @@ mod tests {
     fn a_value_is_kept_until_its_time_and_there_are_never_too_many() {
         let kept = Kept::default();
         kept.put(0, 'a', 60);
-        assert_eq!(kept.get(&0, 59), Some(('a', 60)));
+        assert_eq!(kept.get(&0, 59), Some('a'));
         assert_eq!(kept.get(&0, 60), None);
         for key in 1..=MAX {
             kept.put(key, 'b', 60);
             assert!(kept.values().len() <= MAX);
         }
-        assert_eq!((kept.get(&0, 0), kept.get(&MAX, 0)), (None, Some(('b', 60))));
-        kept.remove(&MAX);
-        assert_eq!(kept.get(&MAX, 0), None);
+        assert_eq!((kept.get(&0, 0), kept.get(&MAX, 0)), (None, Some('b')));
     }
 }

@@ -168,7 +168,7 @@ async fn a_page_costs_the_same_at_any_depth() {
 }
 
 #[tokio::test]
-async fn customers_at_bigcommerce_cost_a_claim_in_half_a_minute_and_a_login_one_more_read() {
+async fn customers_at_bigcommerce_cost_a_write_for_each_call_and_a_login_one_more_read() {
     let (direct, upstream) = TestStack::start_on_bigcommerce().await;
     let stopwatch = Stopwatch::default();
     let stack = direct.with_clients(&stopwatch.watch(&direct.sdk_config), &direct.secrets).await;
@@ -179,22 +179,24 @@ async fn customers_at_bigcommerce_cost_a_claim_in_half_a_minute_and_a_login_one_
     let issue = |body| stack.post("/auth/customers/storefront", &body).token(token);
     let access_token =
         || json!({"customerId": demo::BUYER_ID, "customerAccessToken": {"value": demo::BUYER_ACCESS_TOKEN}});
+    let exchange = || stack.exchange(&platform_jwt(&current_customer(NOW))).token(token);
     let storefront = login().send().await.storefront_token().to_owned();
     stack.clock.advance(60);
     println!("{:<36} {:>6} {:>6}  calls  operations", "endpoint", "status", "waits");
     for (name, call, expected, calls) in [
-        ("login", login(), cost(200, "BatchGetItem BatchGetItem UpdateItem UpdateItem", 3, "UpdateItem"), 2),
-        ("login again", login(), cost(200, "BatchGetItem BatchGetItem UpdateItem", 2, "UpdateItem"), 1),
-        ("issue", issue(json!({"customerId": demo::BUYER_ID})), cost(200, "BatchGetItem UpdateItem", 2, ""), 2),
-        ("issue again", issue(json!({"customerId": demo::BUYER_ID})), cost(200, "BatchGetItem", 1, ""), 0),
-        ("issue, an access token", issue(access_token()), cost(200, "BatchGetItem", 1, ""), 2),
-        ("issue, an access token again", issue(access_token()), cost(200, "BatchGetItem", 1, ""), 1),
+        ("login", login(), cost(200, "BatchGetItem BatchGetItem UpdateItem UpdateItem UpdateItem", 3, "UpdateItem"), 2),
+        ("login again", login(), cost(200, "BatchGetItem BatchGetItem UpdateItem UpdateItem", 3, "UpdateItem"), 1),
         (
-            "exchange",
-            stack.exchange(&platform_jwt(&current_customer(NOW))).token(token),
-            cost(200, "BatchGetItem", 1, ""),
-            0,
+            "issue",
+            issue(json!({"customerId": demo::BUYER_ID})),
+            cost(200, "BatchGetItem UpdateItem UpdateItem", 3, ""),
+            2,
         ),
+        ("issue again", issue(json!({"customerId": demo::BUYER_ID})), cost(200, "BatchGetItem", 1, ""), 0),
+        ("issue, an access token", issue(access_token()), cost(200, "BatchGetItem UpdateItem UpdateItem", 3, ""), 2),
+        ("issue, an access token again", issue(access_token()), cost(200, "BatchGetItem UpdateItem", 2, ""), 1),
+        ("exchange", exchange(), cost(200, "BatchGetItem UpdateItem UpdateItem", 3, ""), 2),
+        ("exchange again", exchange(), cost(200, "BatchGetItem", 1, ""), 0),
         ("introspect", stack.introspect(&storefront).token(token), cost(200, "BatchGetItem", 1, ""), 0),
         ("authorize", stack.protected("/orders").bearer(&storefront), cost(200, "BatchGetItem", 1, ""), 0),
     ] {

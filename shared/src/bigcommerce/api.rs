@@ -41,7 +41,7 @@ pub struct Api {
     connection: Connection,
     clock: Clock,
     /// Stores of which nothing may be asked for a while.
-    pauses: Kept<String, ()>,
+    pauses: Kept<String, u64>,
 }
 
 /// What is asked for.
@@ -51,7 +51,7 @@ struct Call<'a> {
     name: &'static str,
     path: &'a str,
     body: Option<Value>,
-    /// Whether it may be asked again where nobody knows what became of it.
+    /// Whether it may be asked again where it may have been looked at.
     is_repeatable: bool,
 }
 
@@ -76,17 +76,17 @@ impl Api {
             name: "/customers/validate-credentials",
             path: "/customers/validate-credentials",
             body: Some(json!({"email": email, "password": password.expose_secret(), "channel_id": channel_id})),
-            // Each counts as an attempt there.
+            // Each may count as an attempt there.
             is_repeatable: false,
         };
-        none_if_unacceptable(self.ask(account, &call, deadline, answers::credentials_of).await)
+        none_if_unacceptable(account, self.ask(account, &call, deadline, answers::credentials_of).await)
     }
 
     /// The customer of this id, if there is one.
     pub async fn customer(&self, account: &Account, id: u64, deadline: Deadline) -> Result<Option<Customer>, Failure> {
         let path = format!("/customers?id:in={id}");
         let call = Call { method: "GET", name: "/customers", path: &path, body: None, is_repeatable: true };
-        none_if_unacceptable(self.ask(account, &call, deadline, |body| answers::customer(body, id)).await)
+        none_if_unacceptable(account, self.ask(account, &call, deadline, |body| answers::customer(body, id)).await)
     }
 
     /// Whether a channel lets in customers who are limited to no channels.
@@ -142,12 +142,15 @@ impl Api {
         // What cannot be sent is no token.
         let Some(request) = request("POST", &address, &headers, Some(&body)) else { return Ok(None) };
         let answer = self.send("POST /graphql", true, request, deadline).await?;
+        if answer.status == 401 {
+            return Err(Failure::PrivateTokenRefused);
+        }
         let owner = read("POST /graphql", &answer, answers::owner).and_then(|owner| match owner {
             Owner::Customer(id) => Ok(Some(id)),
             Owner::Nobody => Ok(None),
             Owner::ScopeMissing => Err(Failure::refused("POST /graphql: the private token lacks the scope Customer")),
         });
-        none_if_unacceptable(owner)
+        none_if_unacceptable(account, owner)
     }
 
     /// Asks for something of a store, and notes what the answer says of the quota.
@@ -159,7 +162,7 @@ impl Api {
         what: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<T, Failure> {
         let now = self.clock.now();
-        if let Some(((), until)) = self.pauses.get(&account.store_hash, now) {
+        if let Some(until) = self.pauses.get(&account.store_hash, now) {
             return Err(Failure::Busy {
                 retry_after: until - now,
                 cause: "the store's quota at BigCommerce is used up",
@@ -172,12 +175,11 @@ impl Api {
         let request = request.ok_or_else(|| Failure::refused(format!("{name} cannot be sent")))?;
         let answer = self.send(&name, call.is_repeatable, request, deadline).await?;
         if let Some(seconds) = rate_limit::pause(&answer.headers) {
-            self.pauses.put(account.store_hash.clone(), (), now + seconds);
+            self.pauses.put(account.store_hash.clone(), now + seconds, now + seconds);
         }
         read(&name, &answer, what)
     }
 
-    /// Sends a request, and once more where that may help and there is time.
     async fn send(
         &self,
         name: &str,
@@ -185,25 +187,24 @@ impl Api {
         request: HttpRequest,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
-        let again = request.try_clone();
-        let first = self.connection.send(request, deadline.0).await;
-        let may_help = match &first {
-            Ok(answer) => is_repeatable && is_failure_of_theirs(answer.status),
-            Err(unanswered) => is_repeatable || unanswered.is_disconnected,
-        };
-        let answered = match again {
-            Some(again) if may_help && Instant::now() < deadline.0 => self.connection.send(again, deadline.0).await,
-            _ => first,
-        };
-        answered.map_err(|unanswered| Failure::Unavailable(format!("{name}: {}", unanswered.cause)))
+        let answer = self.connection.send(request, deadline.0).await.map_err(|unanswered| Failure::Unavailable {
+            cause: format!("{name}: {}", unanswered.cause),
+            may_be_repeated: is_repeatable || unanswered.is_disconnected,
+        })?;
+        if is_failure_of_theirs(answer.status) {
+            let cause = format!("{name} was answered with {}", answer.status);
+            return Err(Failure::Unavailable { cause, may_be_repeated: is_repeatable });
+        }
+        Ok(answer)
     }
 }
 
 /// Nobody, where what a caller sent is nothing that BigCommerce would even look up. An operator could do nothing about it.
-fn none_if_unacceptable<T>(answered: Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
+fn none_if_unacceptable<T>(account: &Account, answered: Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
     match answered {
         Err(Failure::Refused { status: Some(400 | 413 | 414 | 422 | 431), cause }) => {
-            tracing::warn!(cause, "what a caller sent is nothing that BigCommerce looks up");
+            let store = &account.store_hash;
+            tracing::warn!(store, cause, "what a caller sent is nothing that BigCommerce looks up");
             Ok(None)
         }
         answered => answered,
@@ -233,14 +234,12 @@ fn request(method: &str, address: &str, headers: &[(&'static str, &str)], body: 
 /// What an answer says, by its status and then by its body.
 fn read<T>(name: &str, answer: &Answer, what: impl FnOnce(&[u8]) -> Result<T, Malformed>) -> Result<T, Failure> {
     match answer.status {
-        200 => what(&answer.body).map_err(|Malformed(problem)| Failure::Unavailable(format!("{name}: {problem}"))),
+        200 => what(&answer.body).map_err(|Malformed(problem)| unavailable(format!("{name}: {problem}"))),
         429 => Err(Failure::Busy {
             retry_after: rate_limit::retry_after(&answer.headers),
             cause: "BigCommerce answered 429",
         }),
-        status if is_failure_of_theirs(status) || status < 300 => {
-            Err(Failure::Unavailable(format!("{name} was answered with {status}")))
-        }
+        ..300 => Err(unavailable(format!("{name} was answered with {}", answer.status))),
         status => {
             let hint = match status {
                 401 => ": the access token is not accepted",
@@ -252,4 +251,8 @@ fn read<T>(name: &str, answer: &Answer, what: impl FnOnce(&[u8]) -> Result<T, Ma
             Err(Failure::Refused { status: Some(status), cause: format!("{name} was answered with {status}{hint}") })
         }
     }
+}
+
+fn unavailable(cause: String) -> Failure {
+    Failure::Unavailable { cause, may_be_repeated: false }
 }

@@ -7,6 +7,7 @@ use aws_smithy_http_client::{
 };
 use aws_smithy_runtime_api::{
     client::{
+        connection::CaptureSmithyConnection,
         http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector},
         orchestrator::HttpRequest,
     },
@@ -45,12 +46,17 @@ pub struct Connection(OnceLock<SharedHttpConnector>);
 
 impl Connection {
     /// Sends a request, and waits for the whole answer, not beyond the deadline.
-    pub async fn send(&self, request: HttpRequest, deadline: Instant) -> Result<Answer, Unanswered> {
+    pub async fn send(&self, mut request: HttpRequest, deadline: Instant) -> Result<Answer, Unanswered> {
+        let connection = CaptureSmithyConnection::new();
+        request.add_extension(connection.clone());
         let attempt = async {
             let mut answer = self.0.get_or_init(connector).call(request).await.map_err(|error| Unanswered {
                 cause: Chain(&error).to_string(),
-                // The latter is the connector's word for a connection that closes without an answer.
-                is_disconnected: error.is_io() || error.as_other() == Some(ErrorKind::TransientError),
+                // There is no time-out in it but that of connecting. The last is its word for a connection that closes without an
+                // answer.
+                is_disconnected: error.is_io()
+                    || error.is_timeout()
+                    || error.as_other() == Some(ErrorKind::TransientError),
             })?;
             let (status, headers) = (answer.status().as_u16(), std::mem::take(answer.headers_mut()));
             let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|error| Unanswered {
@@ -60,9 +66,13 @@ impl Connection {
             Ok(Answer { status, headers, body: body.to_bytes().into() })
         };
         let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
-        timeout_at(until, attempt)
-            .await
-            .unwrap_or_else(|_| Err(Unanswered { cause: "no answer in time".into(), is_disconnected: false }))
+        timeout_at(until, attempt).await.unwrap_or_else(|_| {
+            // One of HTTP/2 would be used on, be the other end there or not.
+            if let Some(connection) = connection.get() {
+                connection.poison();
+            }
+            Err(Unanswered { cause: "no answer in time".into(), is_disconnected: false })
+        })
     }
 }
 

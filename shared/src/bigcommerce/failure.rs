@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 
-/// Why BigCommerce has not said what it was asked.
+/// What became of the question.
 #[derive(Debug)]
 pub enum Failure {
     /// It refuses our account, or what is asked of it. An operator must see to it.
@@ -12,6 +12,8 @@ pub enum Failure {
         /// What was asked, and how it was answered.
         cause: String,
     },
+    /// A storefront does not take the private token.
+    PrivateTokenRefused,
     /// No more may be asked for now.
     Busy {
         /// Seconds until more may be asked.
@@ -19,8 +21,13 @@ pub enum Failure {
         /// Who says so.
         cause: &'static str,
     },
-    /// It does not answer, or not as it should, and what it was asked.
-    Unavailable(String),
+    /// It does not answer, or not as it should.
+    Unavailable {
+        /// What it was asked, and what became of it.
+        cause: String,
+        /// Whether to ask once more may help, and does no harm.
+        may_be_repeated: bool,
+    },
     /// Something else failed that is needed to ask.
     Fault(Fault),
 }

@@ -128,7 +128,10 @@ impl From<Failure> for Error {
         match failure {
             Failure::Refused { cause, .. } => Self::DirectoryRefuses(cause),
             Failure::Busy { retry_after, cause } => Self::DirectoryBusy { retry_after, cause },
-            Failure::Unavailable(cause) => Self::DirectoryUnavailable(cause),
+            Failure::PrivateTokenRefused => {
+                Self::DirectoryRefuses("POST /graphql: a private token is not accepted that was just made".into())
+            }
+            Failure::Unavailable { cause, .. } => Self::DirectoryUnavailable(cause),
             Failure::Fault(fault) => fault.into(),
         }
     }

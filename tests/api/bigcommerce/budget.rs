@@ -3,7 +3,8 @@
 use super::{GRAPHQL, VALIDATE, issue, issue_for_access_token, log_in, put_customer};
 use local::demo;
 use serde_json::json;
-use tests::{NOW, TestStack, UpstreamFate};
+use std::ops::Range;
+use tests::{NOW, TestStack, Upstream, UpstreamFate};
 
 /// [`NOW`] is the first second of a window.
 const WINDOW: u64 = 30;
@@ -17,38 +18,69 @@ fn busy(seconds: u64) -> String {
 async fn a_store_has_a_budget_of_calls_that_all_functions_share() {
     assert_eq!(NOW % WINDOW, 0);
     let (mut stack, upstream) = TestStack::start_on_bigcommerce().await;
-    stack.configuration.bigcommerce.calls_per_window = 12;
+    stack.configuration.bigcommerce.calls_per_window = 10;
     let one = stack.fresh_functions(stack.aws_url()).await;
     let other = stack.fresh_functions(stack.aws_url()).await;
-    // Ten calls can be claimed, five at once by each of the functions: with two calls that are not remembered, an issue costs two.
     stack.clock.advance(7);
-    upstream.bigcommerce.change(|store| {
-        for id in 100..120 {
-            put_customer(store, id, &format!("c{id}@example.com"), "p", Some(vec![1]));
+    add_customers(&upstream, 100..120);
+    for (functions, ids) in [(&one, 100..105), (&other, 105..110)] {
+        for id in ids {
+            assert_eq!(issue(functions, &json!({"customerId": id})).await.status, 200, "{id}");
         }
-    });
-    let issue_to = async |functions: &TestStack, id: u64| issue(functions, &json!({"customerId": id})).await;
-    for id in 100..105 {
-        assert_eq!(issue_to(&one, id).await.status, 200, "{id}");
-    }
-    for id in 105..110 {
-        assert_eq!(issue_to(&other, id).await.status, 200, "{id}");
     }
     for (functions, remembered) in [(&one, 100), (&other, 105)] {
         for _ in 0..2 {
-            let answer = issue_to(functions, 110).await;
+            let answer = issue(functions, &json!({"customerId": 110})).await;
             answer.is_error(429, "Too Many Requests", &busy(23));
             assert_eq!(answer.retry_after, Some(23));
             log_in(functions).await.is_error(429, "Too Many Requests", &busy(23));
         }
         // What is remembered costs nothing.
-        assert_eq!(issue_to(functions, remembered).await.status, 200);
+        assert_eq!(issue(functions, &json!({"customerId": remembered})).await.status, 200);
     }
     assert_eq!(upstream.seen(""), 10);
     stack.clock.advance(22);
-    assert_eq!(issue_to(&one, 110).await.retry_after, Some(1));
+    assert_eq!(issue(&one, &json!({"customerId": 110})).await.retry_after, Some(1));
     stack.clock.advance(1);
-    assert_eq!(issue_to(&one, 110).await.status, 200);
+    assert_eq!(issue(&one, &json!({"customerId": 110})).await.status, 200);
+}
+
+#[tokio::test]
+async fn passwords_that_anybody_may_have_checked_leave_two_fifths_to_all_else() {
+    let (mut stack, upstream) = TestStack::start_on_bigcommerce().await;
+    stack.configuration.bigcommerce.calls_per_window = 10;
+    let stack = stack.fresh_functions(stack.aws_url()).await;
+    add_customers(&upstream, 100..105);
+    for n in 0..6 {
+        assert_eq!(stack.log_in(&format!("nobody{n}@example.com"), "wrong").await.status, 400, "{n}");
+    }
+    log_in(&stack).await.is_error(429, "Too Many Requests", &busy(30));
+    for id in 100..104 {
+        assert_eq!(issue(&stack, &json!({"customerId": id})).await.status, 200, "{id}");
+    }
+    assert_eq!(issue(&stack, &json!({"customerId": 104})).await.status, 429);
+    assert_eq!((upstream.seen(VALIDATE), upstream.seen("")), (6, 10));
+}
+
+#[tokio::test]
+async fn what_is_asked_once_more_counts_twice() {
+    let (mut stack, upstream) = TestStack::start_on_bigcommerce().await;
+    stack.configuration.bigcommerce.calls_per_window = 10;
+    let stack = stack.fresh_functions(stack.aws_url()).await;
+    upstream.fault_in("", UpstreamFate::status(500));
+    for n in 0..5 {
+        assert_eq!(issue(&stack, &json!({"customerId": demo::BUYER_ID})).await.status, 503, "{n}");
+    }
+    assert_eq!(issue(&stack, &json!({"customerId": demo::BUYER_ID})).await.status, 429);
+    assert_eq!(upstream.seen(""), 10);
+}
+
+fn add_customers(upstream: &Upstream, ids: Range<u64>) {
+    upstream.bigcommerce.change(|store| {
+        for id in ids {
+            put_customer(store, id, &format!("c{id}@example.com"), "p", Some(vec![1]));
+        }
+    });
 }
 
 #[tokio::test]

@@ -126,3 +126,29 @@ async fn a_login_validates_anew_each_time_and_looks_up_once_a_minute() {
     upstream.bigcommerce.change(|store| store.customers.get_mut(&demo::BUYER_ID).unwrap().password = "new".into());
     assert_eq!(log_in(&stack).await.status, 400);
 }
+
+#[tokio::test]
+async fn whoever_logs_in_as_another_of_the_same_email_is_not_known_to_be_this_one() {
+    let (stack, upstream) = TestStack::start_on_bigcommerce().await;
+    let email = "same@example.com";
+    upstream.bigcommerce.change(|store| {
+        put_customer(store, 31, email, "the victim's", Some(vec![1]));
+        put_customer(store, 32, email, "the attacker's", Some(vec![2]));
+    });
+    let log_in = async |password: &str, channel_id: u64| {
+        let body = with(customer_login(email, password), "channelId", channel_id);
+        stack.post("/auth/customers", &body).token(&stack.demo_token).send().await.status
+    };
+    let mut guesses = 0;
+    while log_in("a guess", 1).await == 400 {
+        guesses += 1;
+        if guesses % 9 == 0 {
+            stack.clock.advance(30);
+            assert_eq!(log_in("the attacker's", 2).await, 200);
+        }
+        assert!(guesses <= 100);
+    }
+    assert_eq!(guesses, 100);
+    stack.clock.advance(30);
+    assert_eq!((log_in("the victim's", 1).await, log_in("the attacker's", 2).await), (429, 200));
+}
