@@ -112,10 +112,11 @@ async fn an_answer_that_is_not_as_documented_is_no_answer() {
             answer.is_error(503, "Service Unavailable", UNAVAILABLE);
         }
     }
-    for status in [201, 202, 204] {
-        for (_, answer, _) in each_meets(&stack, &upstream, &UpstreamFate::status(status)).await {
-            answer.is_error(503, "Service Unavailable", UNAVAILABLE);
-        }
+    // Another status says something else, whatever the body does.
+    let good = json!({"is_valid": true, "customer_id": demo::BUYER_ID});
+    for status in [201, 202, 204, 206] {
+        upstream.fault_in(VALIDATE, UpstreamFate::json(status, &good));
+        have_made(&stack, VALIDATE).await.is_error(503, "Service Unavailable", UNAVAILABLE);
     }
     for (_, answer, _) in each_meets(&stack, &upstream, &UpstreamFate::CutOff).await {
         answer.is_error(503, "Service Unavailable", UNAVAILABLE);
@@ -142,6 +143,12 @@ async fn what_does_not_come_is_not_waited_for_longer_than_a_function_runs() {
             assert_eq!(upstream.seen(call), if once { 1 } else { 2 }, "{call} {fate:?}");
         }
     }
+    // Each call comes in time, but all of them do not.
+    upstream.fault_in("", UpstreamFate::AfterDelay(Duration::from_millis(2_500)));
+    stack.clock.advance(30);
+    let started = Instant::now();
+    have_made(&stack, GRAPHQL).await.is_error(503, "Service Unavailable", UNAVAILABLE);
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     // Slow, but in time.
     upstream.fault_in("", UpstreamFate::AfterDelay(Duration::from_secs(1)));
     stack.clock.advance(30);
