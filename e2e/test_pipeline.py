@@ -207,7 +207,8 @@ def test_the_doctor_does_with_the_deploy_role_what_it_must(doctor, aws, stack, p
         (action, name.removeprefix(f"{stack.name}-") if "Secret-" in name else name)
         for action, name in witness.seen if action != "GetCallerIdentity"
     }
-    allowed = {(action.partition(":")[2], re.split("[:/]", resource)[-1]) for action, resource, _ in statements}
+    name_of = lambda resource: resource.partition(":secret:")[2] or re.split("[:/]", resource)[-1]
+    allowed = {(action.partition(":")[2], name_of(resource)) for action, resource, _ in statements}
     fits = lambda right, call: right[0] == call[0] and (call[1] == "*" or fnmatch.fnmatchcase(call[1], right[1]))
     assert [call for call in sorted(done) if not any(fits(right, call) for right in allowed)] == []
     items = {action for action, _, _ in statements if action.startswith("dynamodb:") and "Describe" not in action}
