@@ -138,7 +138,7 @@ def test_a_domain_needs_a_certificate(aws, built):
 def test_every_alarm_is_told_to_the_address(with_options):
     alarms = alarms_of(with_options)
     (topic,) = {topic for alarm in alarms for topic in alarm["AlarmActions"] + alarm["OKActions"]}
-    assert len(alarms) == 13
+    assert len(alarms) == 16
     (subscription,) = with_options.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "night@example.com")
     # Each metric of ours that an alarm looks at is filled by a filter of a log group that is there.
