@@ -169,11 +169,10 @@ impl Accounts {
         customer: &Customer,
         change: &CustomerChange,
     ) -> Result<Edit, Fault> {
-        match change {
-            CustomerChange::Active(active) if customer.is_removed() => {
-                return self.put_activity(store_hash, customer.customer_id, *active).await;
-            }
-            _ => {}
+        if let CustomerChange::Active(active) = change
+            && customer.is_removed()
+        {
+            return self.put_activity(store_hash, customer.customer_id, *active).await;
         }
         let mut by_email = to_item([].into(), change)?;
         if change.revokes_tokens() {

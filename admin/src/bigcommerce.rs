@@ -91,8 +91,8 @@ pub async fn check(stack: &Stack, hash: &str, store: &Store, secret: &AccountSec
         Kind::NotGood,
         format!("At BigCommerce the account needs the {scopes} {}.", missing.join(" and ")),
         format!(
-            "The scopes of an account cannot be changed: make another in the store's control panel under Settings > Store-level API accounts, and give \
-             its access token to `b2b-auth store set-directory {hash} bigcommerce`. If it has them, it is another store's."
+            "The scopes of an account cannot be changed: make another in the store's control panel under Settings > Store-level API \
+             accounts, and give its access token to `b2b-auth store set-directory {hash} bigcommerce`. If it has them, it is another store's."
         ),
     ))
 }
@@ -140,14 +140,9 @@ fn problem(failure: bigcommerce::Failure, hash: &str, channel: u64) -> Problem {
     }
 }
 
-/// The name of the secret that holds the access token of a store's API account.
-pub fn secret_id(stack: &Stack, hash: &str) -> String {
-    format!("{}{hash}", stack.configuration().bigcommerce.secret_prefix)
-}
-
 /// Keeps the access token, in place of one that is there.
 pub async fn put_secret(stack: &Stack, hash: &str, secret: &AccountSecret) -> Result<(), Failure> {
-    let (id, text) = (secret_id(stack, hash), secret.text());
+    let (id, text) = (stack.configuration().bigcommerce.secret_id(hash), secret.text());
     let create = stack
         .secrets
         .create_secret()
@@ -176,7 +171,8 @@ pub async fn put_secret(stack: &Stack, hash: &str, secret: &AccountSecret) -> Re
 
 /// Deletes the access token for good, if there is one: a new one takes minutes to make.
 pub async fn delete_secret(stack: &Stack, hash: &str) -> Result<(), Failure> {
-    let delete = stack.secrets.delete_secret().secret_id(secret_id(stack, hash)).force_delete_without_recovery(true);
+    let id = stack.configuration().bigcommerce.secret_id(hash);
+    let delete = stack.secrets.delete_secret().secret_id(id).force_delete_without_recovery(true);
     match delete.send().await {
         Err(error) if error.code() != Some("ResourceNotFoundException") => {
             Err(Fault::of_aws("DeleteSecret", error).into())

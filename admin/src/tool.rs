@@ -6,7 +6,10 @@ use crate::{
     stack::Stack,
 };
 use accounts::{Addition, Edit, Taken};
-use shared::tables::directory::{BackendUser, Customer, CustomerDirectory, CustomerLogin, Store};
+use shared::tables::{
+    directory::{BackendUser, Customer, CustomerLogin, Store},
+    reads::in_batches,
+};
 
 pub struct Tool {
     pub stack: Stack,
@@ -22,13 +25,21 @@ impl Tool {
         self.stack.services.directory.store(hash).await?.ok_or_else(|| no_store(hash))
     }
 
+    /// All stores by their hashes. One that is being removed may be in the list alone, without its record.
+    pub async fn stores(&self) -> Result<Vec<(String, Option<Store>)>, Failure> {
+        let listed = self.stack.accounts.stores().all().await?;
+        let reads = listed.iter().map(|listed| self.stack.services.directory.store(&listed.store_hash)).collect();
+        let stores = in_batches(reads).await?;
+        Ok(listed.into_iter().map(|listed| listed.store_hash).zip(stores).collect())
+    }
+
     /// The store, whose customers are in the table.
     ///
     /// # Errors
     /// [`Kind::NotFound`] if there is none of this hash, [`Kind::Conflict`] if they are elsewhere.
     pub async fn store_of_table(&self, hash: &str) -> Result<Store, Failure> {
         let store = self.store(hash).await?;
-        if is_at_bigcommerce(&store) {
+        if store.is_at_bigcommerce() {
             let says = format!(
                 "The customers of the store {hash} are at BigCommerce, with their passwords and channels, so this would have no \
                  effect. Nothing was changed. `b2b-auth store set-directory {hash} table` has them here."
@@ -53,7 +64,7 @@ impl Tool {
     pub async fn customer(&self, store: &str, email: &str) -> Result<CustomerLogin, Failure> {
         match self.stack.services.directory.customer_login(store, email).await? {
             Some(customer) => Ok(customer),
-            None if is_at_bigcommerce(&self.store(store).await?) => Err(Failure::new(
+            None if self.store(store).await?.is_at_bigcommerce() => Err(Failure::new(
                 Kind::NotFound,
                 format!(
                     "The store {store} has no customer {email} in the table: its customers are at BigCommerce. Here they are known by \
@@ -71,7 +82,7 @@ impl Tool {
     pub async fn customer_of_id(&self, hash: &str, store: &Store, id: u64) -> Result<Customer, Failure> {
         let found = self.stack.services.directory.customer(hash, id).await?;
         found.filter(|customer| counts_as_one(customer, store)).ok_or_else(|| {
-            if is_at_bigcommerce(store) {
+            if store.is_at_bigcommerce() {
                 let says = format!(
                     "The store {hash} keeps nothing of a customer of id {id}: its customers are at BigCommerce, and here are only those \
                      who were disabled here. `b2b-auth customer list --store {hash}` shows them all."
@@ -84,14 +95,10 @@ impl Tool {
     }
 }
 
-pub fn is_at_bigcommerce(store: &Store) -> bool {
-    store.customer_directory == CustomerDirectory::BigCommerce
-}
-
 /// Whether what is known of a customer counts as one. Where customers are at BigCommerce, what is left of one in the table keeps him
 /// out.
 pub fn counts_as_one(customer: &Customer, store: &Store) -> bool {
-    !customer.is_removed() || is_at_bigcommerce(store)
+    !customer.is_removed() || store.is_at_bigcommerce()
 }
 
 /// That something was added to a store.

@@ -77,8 +77,7 @@ pub fn secrets(configuration: &Configuration) -> Secrets {
 /// Name and text of the secret that a deployment has besides, if [`STORE`] has its customers at BigCommerce.
 #[must_use]
 pub fn bigcommerce_secret(configuration: &Configuration) -> (String, String) {
-    let name = format!("{}{STORE}", configuration.bigcommerce.secret_prefix);
-    (name, json!({"accessToken": BIGCOMMERCE_ACCESS_TOKEN}).to_string())
+    (configuration.bigcommerce.secret_id(STORE), json!({"accessToken": BIGCOMMERCE_ACCESS_TOKEN}).to_string())
 }
 
 fn app() -> AppSecret {

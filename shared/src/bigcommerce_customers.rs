@@ -3,7 +3,7 @@
 use crate::{
     bigcommerce::{Account, AccountSecret, Api, Customer, Deadline, Failure, PRIVATE_TOKEN_LIFE},
     clock::Clock,
-    configuration::Configuration,
+    configuration::{BigCommerceSettings, Configuration},
     fault::Fault,
     kept::Kept,
     keys::secret_cache::SecretCache,
@@ -28,7 +28,7 @@ pub struct BigCommerceCustomers {
     api: Api,
     budget: CallBudget,
     secrets: aws_sdk_secretsmanager::Client,
-    secret_prefix: String,
+    settings: BigCommerceSettings,
     clock: Clock,
     accounts: Kept<String, Arc<AccountCache>>,
     customers: Kept<(String, u64), Customer>,
@@ -47,13 +47,13 @@ impl BigCommerceCustomers {
         configuration: &Configuration,
         clock: &Clock,
     ) -> Self {
-        let settings = &configuration.bigcommerce;
+        let settings = configuration.bigcommerce.clone();
         let table = configuration.login_attempts_table.clone();
         Self {
             api: Api::new(settings.addresses.clone(), clock.clone()),
             budget: CallBudget::new(dynamodb.clone(), table, settings.calls_per_window),
             secrets: secrets.clone(),
-            secret_prefix: settings.secret_prefix.clone(),
+            settings,
             clock: clock.clone(),
             accounts: Kept::default(),
             customers: Kept::default(),
@@ -203,7 +203,7 @@ impl BigCommerceCustomers {
         if let Some(cache) = self.accounts.get(&store_hash.to_owned(), 0) {
             return cache;
         }
-        let secret_id = format!("{}{store_hash}", self.secret_prefix);
+        let secret_id = self.settings.secret_id(store_hash);
         let parse = |secret: &str, _| Ok(AccountSecret::parse(secret));
         let cache = Arc::new(SecretCache::new(self.secrets.clone(), secret_id, parse, self.clock.clone()));
         self.accounts.put(store_hash.into(), Arc::clone(&cache), u64::MAX);
@@ -214,7 +214,7 @@ impl BigCommerceCustomers {
 fn account_of(store_hash: &str, secret: &Result<AccountSecret, &'static str>) -> Result<Account, Failure> {
     match secret {
         Ok(secret) => Account::new(store_hash, secret),
-        Err(problem) => Err(Failure::Refused { status: None, cause: (*problem).into() }),
+        Err(problem) => Err(Failure::refused(*problem)),
     }
 }
 
@@ -222,7 +222,7 @@ fn account_of(store_hash: &str, secret: &Result<AccountSecret, &'static str>) ->
 fn secret_unreadable(fault: Fault) -> Failure {
     match fault.code.as_deref() {
         Some("ResourceNotFoundException" | "InvalidRequestException") => {
-            Failure::Refused { status: None, cause: "there is no secret of the store's API account".into() }
+            Failure::refused("there is no secret of the store's API account")
         }
         _ => Failure::Fault(fault),
     }

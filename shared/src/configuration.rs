@@ -60,6 +60,14 @@ pub struct BigCommerceSettings {
     pub calls_per_window: u64,
 }
 
+impl BigCommerceSettings {
+    /// Name of the secret with a store's API account.
+    #[must_use]
+    pub fn secret_id(&self, store_hash: &str) -> String {
+        format!("{}{store_hash}", self.secret_prefix)
+    }
+}
+
 /// An environment variable that is missing or that cannot be understood.
 #[derive(Debug, thiserror::Error)]
 #[error("environment variable {variable}: {problem}")]

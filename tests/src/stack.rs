@@ -349,7 +349,7 @@ impl TestStack {
 
     /// Whether there was one before or not.
     pub async fn put_bigcommerce_secret(&self, store_hash: &str, text: &str) {
-        let name = format!("{}{store_hash}", self.configuration.bigcommerce.secret_prefix);
+        let name = self.configuration.bigcommerce.secret_id(store_hash);
         let create = self.secrets.create_secret().name(&name).secret_string(text).send().await;
         if create.is_err_and(|error| error.into_service_error().is_resource_exists_exception()) {
             self.secrets.put_secret_value().secret_id(name).secret_string(text).send().await.unwrap();

@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, Kind},
     output::{count, say},
     secret_input::{ask, first_line, is_at_terminal},
-    tool::{Tool, added, done, is_at_bigcommerce, no_store},
+    tool::{Tool, added, done, no_store},
     values::{id, once, store_hash},
     waiting::patiently,
 };
@@ -17,10 +17,7 @@ use serde_json::json;
 use shared::{
     bigcommerce::AccountSecret,
     keys::secret_cache::RELOAD_AFTER,
-    tables::{
-        directory::{CustomerDirectory, Store},
-        reads::in_batches,
-    },
+    tables::directory::{CustomerDirectory, Store},
 };
 
 /// Where a store's customers are, as it is named on the command line.
@@ -132,12 +129,9 @@ async fn add(tool: &Tool, hash: &str, channels: Vec<u64>) -> Result<(), Failure>
 
 async fn list(tool: &Tool) -> Result<(), Failure> {
     let mut rows = tool.output.rows(&["store", "channels", "directory", "createdAt"]);
-    let listed = tool.stack.accounts.stores().all().await?;
-    let reads = listed.iter().map(|listed| tool.stack.services.directory.store(&listed.store_hash)).collect();
-    for (listed, store) in listed.iter().zip(in_batches(reads).await?) {
-        // One that is being removed may be in the list alone.
+    for (hash, store) in tool.stores().await? {
         let Store { channels, customer_directory, created_at } = store.unwrap_or_default();
-        rows.push(vec![json!(listed.store_hash), json!(channels), json!(customer_directory), json!(created_at)])?;
+        rows.push(vec![json!(hash), json!(channels), json!(customer_directory), json!(created_at)])?;
     }
     rows.end()
 }
@@ -255,7 +249,7 @@ async fn remove(tool: &Tool, hash: &str, is_dry_run: bool, given: Option<&str>) 
         count(contents.customers, "customer"),
         count(contents.api_accounts, "API account"),
         count(contents.tokens, "server-to-server token"),
-        if store.as_ref().is_some_and(is_at_bigcommerce) {
+        if store.as_ref().is_some_and(Store::is_at_bigcommerce) {
             " The access token that is kept of its account at BigCommerce is deleted; its customers there stay."
         } else {
             ""

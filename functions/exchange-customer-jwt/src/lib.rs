@@ -21,7 +21,7 @@ use shared::{
     },
     lambda::Endpoint,
     services::Services,
-    tables::directory::{CustomerDirectory, DEFAULT_CHANNEL, Store},
+    tables::directory::{DEFAULT_CHANNEL, Store},
 };
 
 use current_customer::CurrentCustomer;
@@ -91,7 +91,7 @@ async fn may_use_at_bigcommerce(
     customer: &CurrentCustomer,
     channel_id: u64,
 ) -> Result<bool, Error> {
-    if store.customer_directory != CustomerDirectory::BigCommerce || store.channels.len() == 1 {
+    if !store.is_at_bigcommerce() || store.channels.len() == 1 {
         return Ok(true);
     }
     let deadline = Deadline::from_now();

@@ -19,7 +19,7 @@ use shared::{
     lambda::Endpoint,
     scopes::needed,
     services::Services,
-    tables::directory::{Customer, CustomerDirectory, DEFAULT_CHANNEL, Store},
+    tables::directory::{Customer, DEFAULT_CHANNEL, Store},
 };
 
 /// Longest customer access token, in characters. Only BigCommerce knows whose it is.
@@ -46,7 +46,7 @@ impl Endpoint for IssueStorefrontToken {
         let reads = |store_hash: &str| (directory.store(store_hash), directory.customer(store_hash, body.customer_id));
         let (caller, (store, known), ()) = caller.confirm_beside(reads, async |_| ()).await?;
         let email = match store {
-            Some(store) if store.customer_directory == CustomerDirectory::BigCommerce => {
+            Some(store) if store.is_at_bigcommerce() => {
                 email_at_bigcommerce(bigcommerce, &store, caller.store_hash(), known.as_ref(), &body).await?
             }
             _ => known.filter(|customer| customer.may_use(body.channel_id)).map(|customer| customer.email),

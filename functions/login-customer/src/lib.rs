@@ -20,7 +20,7 @@ use shared::{
     passwords::Passwords,
     services::Services,
     tables::{
-        directory::{CustomerDirectory, CustomerLogin, Store},
+        directory::{CustomerLogin, Store},
         login_attempts::{Origin, Reservation},
         reads::together,
     },
@@ -75,7 +75,7 @@ impl Endpoint for LoginCustomer {
         };
 
         let found = match store {
-            Some(store) if store.customer_directory == CustomerDirectory::BigCommerce => {
+            Some(store) if store.is_at_bigcommerce() => {
                 at_bigcommerce(services, &store, caller.store_hash(), &body).await
             }
             _ => in_table(passwords, login, &body).await,

@@ -39,7 +39,8 @@ impl From<Fault> for Failure {
 }
 
 impl Failure {
-    pub(super) fn refused(cause: impl Into<String>) -> Self {
+    /// A refusal that no status says.
+    pub fn refused(cause: impl Into<String>) -> Self {
         Self::Refused { status: None, cause: cause.into() }
     }
 }

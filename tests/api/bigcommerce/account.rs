@@ -7,11 +7,6 @@ use tests::{LOG, TestStack, behind_proxy, buyer_login};
 
 const REFUSES: (u16, &str, &str) = (503, "Service Unavailable", "The store's customer directory refuses this service.");
 
-async fn put_secret(stack: &TestStack, text: &str) {
-    let id = format!("{}{}", stack.configuration.bigcommerce.secret_prefix, demo::STORE);
-    stack.secrets.put_secret_value().secret_id(id).secret_string(text).send().await.unwrap();
-}
-
 #[tokio::test]
 async fn a_replaced_access_token_is_taken_up_when_the_old_one_is_refused() {
     let (stack, upstream) = TestStack::start_on_bigcommerce().await;
@@ -25,7 +20,7 @@ async fn a_replaced_access_token_is_taken_up_when_the_old_one_is_refused() {
         LOG.text()
             .contains("POST /customers/validate-credentials was answered with 401: the access token is not accepted")
     );
-    put_secret(&stack, r#"{"accessToken": "replaced"}"#).await;
+    stack.put_bigcommerce_secret(demo::STORE, r#"{"accessToken": "replaced"}"#).await;
     stack.clock.advance(10);
     assert_eq!(log_in(&stack).await.status, 200);
     assert!(!LOG.text().contains("\"replaced\""));
@@ -34,13 +29,15 @@ async fn a_replaced_access_token_is_taken_up_when_the_old_one_is_refused() {
 #[tokio::test]
 async fn a_secret_that_is_missing_or_unusable_is_the_operators_to_mend() {
     let (stack, upstream) = TestStack::start_on_bigcommerce().await;
-    for text in ["{}", "", r#"{"accessToken": "a b"}"#] {
-        put_secret(&stack, if text.is_empty() { "[]" } else { text }).await;
+    for text in ["{}", "[]", r#"{"accessToken": "a b"}"#] {
+        stack.put_bigcommerce_secret(demo::STORE, text).await;
         let fresh = stack.fresh_functions(stack.aws_url()).await;
         for answer in [log_in(&fresh).await, issue(&fresh, &json!({"customerId": demo::BUYER_ID})).await] {
             answer.is_error(REFUSES.0, REFUSES.1, REFUSES.2);
         }
-        put_secret(&stack, &json!({"accessToken": demo::BIGCOMMERCE_ACCESS_TOKEN}).to_string()).await;
+        stack
+            .put_bigcommerce_secret(demo::STORE, &json!({"accessToken": demo::BIGCOMMERCE_ACCESS_TOKEN}).to_string())
+            .await;
         stack.clock.advance(10);
         assert_eq!(log_in(&fresh).await.status, 200, "{text}");
     }

@@ -1,9 +1,6 @@
 //! Customers of whom no more may be known than the id.
 
-use crate::{
-    failure::Failure,
-    tool::{Tool, is_at_bigcommerce},
-};
+use crate::{failure::Failure, tool::Tool};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::tables::directory::Customer;
@@ -11,7 +8,7 @@ use shared::tables::directory::Customer;
 /// Who is disabled or enabled by id. One whom only BigCommerce knows can be disabled too.
 pub async fn of_id(tool: &Tool, hash: &str, id: u64, active: bool) -> Result<Customer, Failure> {
     let store = tool.store(hash).await?;
-    if is_at_bigcommerce(&store) && !active && tool.stack.services.directory.customer(hash, id).await?.is_none() {
+    if store.is_at_bigcommerce() && !active && tool.stack.services.directory.customer(hash, id).await?.is_none() {
         return Ok(stranger(id));
     }
     tool.customer_of_id(hash, &store, id).await

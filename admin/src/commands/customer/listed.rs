@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Kind},
-    tool::{Tool, counts_as_one, is_at_bigcommerce},
+    tool::{Tool, counts_as_one},
     values::{email, id},
 };
 use accounts::MAX_LOOKED_UP;
@@ -52,7 +52,7 @@ pub async fn customers(tool: &Tool, hash: &str, store: &Store, file: &Path) -> R
     }
     let sort_keys = lines.iter().filter_map(|(_, named)| Some(named.as_ref()?.sort_key())).collect();
     let found = look_up(tool, hash, sort_keys).await?;
-    let none = if is_at_bigcommerce(store) {
+    let none = if store.is_at_bigcommerce() {
         "The store has no such customer here. Those at BigCommerce are known by their ids alone."
     } else {
         "The store has no such customer."
@@ -66,7 +66,7 @@ pub async fn customers(tool: &Tool, hash: &str, store: &Store, file: &Path) -> R
         };
         match (found.get(&named.sort_key()).filter(|customer| counts_as_one(customer, store)), named) {
             (Some(customer), _) => _ = customers.insert(customer.customer_id, customer.clone()),
-            (None, Named::Id(id)) if is_at_bigcommerce(store) => _ = customers.insert(id, stranger(id)),
+            (None, Named::Id(id)) if store.is_at_bigcommerce() => _ = customers.insert(id, stranger(id)),
             (None, _) => bad.push((line, none)),
         }
     }

@@ -1,18 +1,9 @@
 //! The stores whose customers are at BigCommerce: whether their API accounts there may do what the functions ask.
 
 use super::{finding::Finding, secrets::secret_value};
-use crate::{
-    bigcommerce,
-    commands::key::keyring::CURRENT,
-    failure::Failure,
-    tool::{Tool, is_at_bigcommerce},
-    waiting::patiently,
-};
+use crate::{bigcommerce, commands::key::keyring::CURRENT, tool::Tool, waiting::patiently};
 use futures_util::{StreamExt, stream};
-use shared::{
-    bigcommerce::AccountSecret,
-    tables::{directory::Store, reads::in_batches},
-};
+use shared::{bigcommerce::AccountSecret, tables::directory::Store};
 
 const BIGCOMMERCE: &str = "BigCommerce";
 /// Stores that are looked at side by side.
@@ -25,27 +16,21 @@ pub fn skipped(because: &str) -> Vec<Finding> {
 
 /// One finding for each such store.
 pub async fn check(tool: &Tool) -> Vec<Finding> {
-    match stores(tool).await {
+    match tool.stores().await {
         Ok(stores) => {
-            let findings = stream::iter(stores).map(async |(hash, store)| of_store(tool, &hash, &store).await);
+            let there = |(hash, store): (String, Option<Store>)| Some((hash, store.filter(Store::is_at_bigcommerce)?));
+            let stores = stream::iter(stores.into_iter().filter_map(there));
+            let findings = stores.map(async |(hash, store)| of_store(tool, &hash, &store).await);
             findings.buffered(STORES).collect().await
         }
         Err(failure) => vec![Finding::failed(BIGCOMMERCE, &failure)],
     }
 }
 
-async fn stores(tool: &Tool) -> Result<Vec<(String, Store)>, Failure> {
-    let listed = tool.stack.accounts.stores().all().await?;
-    let reads = listed.iter().map(|listed| tool.stack.services.directory.store(&listed.store_hash)).collect();
-    let stores = listed.into_iter().zip(in_batches(reads).await?);
-    let stores = stores.filter_map(|(listed, store)| Some((listed.store_hash, store.filter(is_at_bigcommerce)?)));
-    Ok(stores.collect())
-}
-
 async fn of_store(tool: &Tool, hash: &str, store: &Store) -> Finding {
     let check = format!("{BIGCOMMERCE}: {hash}");
     let give = format!("`b2b-auth store set-directory {hash} bigcommerce` asks for it.");
-    let secret = match secret_value(tool, &bigcommerce::secret_id(&tool.stack, hash), CURRENT).await {
+    let secret = match secret_value(tool, &tool.stack.configuration().bigcommerce.secret_id(hash), CURRENT).await {
         Ok(Some(value)) => AccountSecret::parse(value.secret_string().unwrap_or_default()),
         Ok(None) => {
             let says = "The access token of its API account is missing, so none of its customers can log in.";

@@ -17,6 +17,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// Whether its customers are at BigCommerce.
+    #[must_use]
+    pub fn is_at_bigcommerce(&self) -> bool {
+        self.customer_directory == CustomerDirectory::BigCommerce
+    }
+
     /// Ids of the channels that a customer may use whom the platform vouches for, or who was given a token before. `known` is what
     /// the table has of him.
     #[must_use]
