@@ -8,7 +8,7 @@ use shared::{
         directory::{API_ACCOUNTS, CUSTOMER_EMAILS, CustomerDirectory, STORE, STORES, Store, USERS},
         items::{key, to_item},
         reads::Read,
-        tokens::TOKENS,
+        tokens::{IDEMPOTENCY_KEYS, TOKENS},
     },
 };
 
@@ -164,11 +164,14 @@ impl Accounts {
         let ids: Vec<_> = self.tokens(store_hash).all().await?.iter().map(|token| token.record.id).collect();
         self.revoke_tokens(store_hash, &ids, &|_| removed(1)).await?;
         // The counter stays: a store that is made anew must not give the same ids again.
-        let mut last_uses = self.items::<SortKey>(&self.tokens_table, store_hash, API_ACCOUNTS);
-        while let Some(SortKey { sk }) = last_uses.next().await? {
-            let delete = self.client.delete_item().table_name(&self.tokens_table).set_key(Some(key(store_hash, sk)));
-            delete.send().await.map_err(|error| Fault::of_aws("DeleteItem", error))?;
-            removed(1)?;
+        for prefix in [API_ACCOUNTS, IDEMPOTENCY_KEYS] {
+            let mut items = self.items::<SortKey>(&self.tokens_table, store_hash, prefix);
+            while let Some(SortKey { sk }) = items.next().await? {
+                let delete =
+                    self.client.delete_item().table_name(&self.tokens_table).set_key(Some(key(store_hash, sk)));
+                delete.send().await.map_err(|error| Fault::of_aws("DeleteItem", error))?;
+                removed(1)?;
+            }
         }
         Ok(())
     }

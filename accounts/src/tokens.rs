@@ -33,7 +33,7 @@ pub struct Signature {
     pub kid: String,
     /// From when the token is not valid any more, in Unix seconds.
     #[serde(default)]
-    pub exp: Option<u64>,
+    pub ends_at: Option<u64>,
 }
 
 impl Accounts {
@@ -53,7 +53,7 @@ impl Accounts {
     /// What the tokens of all stores were signed with. It costs the same, but less comes over the network.
     #[must_use]
     pub fn signatures(&self) -> Items<Signature> {
-        Items::scanned(self.scan_tokens().projection_expression("pk, kid, exp"))
+        Items::scanned(self.scan_tokens().projection_expression("pk, kid, ends_at"))
     }
 
     /// Of all items of the table only tokens have the id of a key.
@@ -64,7 +64,7 @@ impl Accounts {
 
     /// Revokes a token.
     pub async fn revoke_token(&self, store_hash: &str, id: u64) -> Result<Edit, Fault> {
-        let deletion = self.tokens.delete(store_hash, &Wanted::by_id(id), None, Vec::new()).await?;
+        let deletion = self.tokens.delete(store_hash, &Wanted::by_id(id), None, self.clock.now(), Vec::new()).await?;
         Ok(if deletion == Deletion::Deleted { Edit::Done } else { Edit::NotFound })
     }
 

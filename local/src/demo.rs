@@ -6,7 +6,8 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+        ScalarAttributeType, TimeToLiveSpecification,
     },
 };
 use serde_json::json;
@@ -19,7 +20,7 @@ use shared::{
     tables::{
         directory::{BackendUser, Customer, CustomerDirectory, CustomerLogin, Directory, Role, Store},
         items::built,
-        tokens::{EventChannel, TokenRecord, TokenTable},
+        tokens::{Creation, ENDS_AT, EXPIRING_TOKENS, EXPIRY_SHARD, EventChannel, NewToken, NotCreated, TokenTable},
     },
 };
 
@@ -96,12 +97,11 @@ fn keyring_secret() -> String {
 pub fn token() -> String {
     #[expect(clippy::expect_used, reason = "the demo keyring is good")]
     let keyring = Keyring::parse(&keyring_secret()).expect("a keyring");
-    jwt::sign(&token_record(TOKEN_ID).claims(STORE), keyring.signing_key(TOKEN_IAT))
+    jwt::sign(&new_token().record(TOKEN_ID).claims(STORE), keyring.signing_key(TOKEN_IAT))
 }
 
-fn token_record(id: u64) -> TokenRecord {
-    TokenRecord {
-        id,
+fn new_token() -> NewToken {
+    NewToken {
         name: "demo".into(),
         email: ADMIN_EMAIL.into(),
         event_channel: EventChannel::Admin,
@@ -110,7 +110,7 @@ fn token_record(id: u64) -> TokenRecord {
         nbf: None,
         exp: None,
         scopes: Scopes::ALL,
-        last_used_at: None,
+        replaces: None,
     }
 }
 
@@ -129,15 +129,20 @@ pub async fn prepare(sdk_config: &SdkConfig, configuration: &Configuration) -> R
     // DynamoDB warns of whatever it refuses, such as to make a table again.
     let listed = client.list_tables().into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
     let present = listed.map_err(|error| Fault::of_aws("ListTables", error))?;
-    create_table(&client, &present, &configuration.tokens_table, &["pk", "sk"]).await?;
-    create_table(&client, &present, &configuration.directory_table, &["pk", "sk"]).await?;
-    if create_table(&client, &present, &configuration.login_attempts_table, &["pk"]).await? {
-        let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true);
-        let request = client
-            .update_time_to_live()
-            .table_name(&configuration.login_attempts_table)
-            .time_to_live_specification(built(ttl.build())?);
-        request.send().await.map_err(|error| Fault::of_aws("UpdateTimeToLive", error))?;
+    let Configuration { tokens_table, directory_table, login_attempts_table, .. } = configuration;
+    let store_keys = [("pk", ScalarAttributeType::S), ("sk", ScalarAttributeType::S)];
+    let index_keys = [(EXPIRY_SHARD, ScalarAttributeType::N), (ENDS_AT, ScalarAttributeType::N)];
+    for (name, keys, index, expires) in [
+        (tokens_table, &store_keys[..], Some((EXPIRING_TOKENS, index_keys)), true),
+        (directory_table, &store_keys[..], None, false),
+        (login_attempts_table, &store_keys[..1], None, true),
+    ] {
+        if !present.contains(name) {
+            create_table(&client, name, keys, index).await?;
+            if expires {
+                remove_expired(&client, name).await?;
+            }
+        }
     }
     fill(&client, configuration).await
 }
@@ -155,20 +160,44 @@ pub async fn set_customer_directory(
     accounts.change_store(STORE, &StoreChange::CustomerDirectory(customer_directory)).await.map(drop)
 }
 
-/// Whether the table was not there yet.
-async fn create_table(client: &Client, present: &[String], name: &str, key_attributes: &[&str]) -> Result<bool, Fault> {
-    if present.iter().any(|table| table == name) {
-        return Ok(false);
-    }
+type KeyAttribute = (&'static str, ScalarAttributeType);
+
+async fn create_table(
+    client: &Client,
+    name: &str,
+    keys: &[KeyAttribute],
+    index: Option<(&str, [KeyAttribute; 2])>,
+) -> Result<(), Fault> {
     let mut request = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
-    for (attribute, key_type) in key_attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
-        let definition =
-            AttributeDefinition::builder().attribute_name(*attribute).attribute_type(ScalarAttributeType::S);
-        let key = KeySchemaElement::builder().attribute_name(*attribute).key_type(key_type);
-        request = request.attribute_definitions(built(definition.build())?).key_schema(built(key.build())?);
+    let of_index = index.iter().flat_map(|(_, keys)| keys);
+    for (attribute, kind) in keys.iter().chain(of_index) {
+        let definition = AttributeDefinition::builder().attribute_name(*attribute).attribute_type(kind.clone());
+        request = request.attribute_definitions(built(definition.build())?);
+    }
+    request = request.set_key_schema(Some(key_schema(keys)?));
+    if let Some((name, keys)) = &index {
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(*name)
+            .set_key_schema(Some(key_schema(keys)?))
+            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build());
+        request = request.global_secondary_indexes(built(index.build())?);
     }
     request.send().await.map_err(|error| Fault::of_aws("CreateTable", error))?;
-    Ok(true)
+    Ok(())
+}
+
+fn key_schema(keys: &[KeyAttribute]) -> Result<Vec<KeySchemaElement>, Fault> {
+    let kinds = [KeyType::Hash, KeyType::Range];
+    let keys = keys.iter().zip(kinds);
+    keys.map(|((name, _), kind)| built(KeySchemaElement::builder().attribute_name(*name).key_type(kind).build()))
+        .collect()
+}
+
+async fn remove_expired(client: &Client, table: &str) -> Result<(), Fault> {
+    let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true);
+    let request = client.update_time_to_live().table_name(table).time_to_live_specification(built(ttl.build())?);
+    request.send().await.map_err(|error| Fault::of_aws("UpdateTimeToLive", error))?;
+    Ok(())
 }
 
 async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Fault> {
@@ -200,9 +229,19 @@ async fn fill(client: &Client, configuration: &Configuration) -> Result<(), Faul
     if counter.is_none()
         && let Some(admin) = directory.backend_user(STORE, ADMIN_EMAIL).await?
     {
-        let maker = directory.token_maker_check(STORE, &admin)?;
-        let max = configuration.max_tokens_per_store;
-        tokens.create(STORE, counter, max, clock.now(), &maker, token_record).await?;
+        let maker = directory.token_maker_check(STORE, &admin.email, Some(&admin.password_hash))?;
+        let creation = Creation {
+            store_hash: STORE,
+            token: &new_token(),
+            idempotency_key: None,
+            counter,
+            max: configuration.max_tokens_per_store,
+            now: clock.now(),
+        };
+        // Nothing else stands against the first token of a store.
+        if let Err(NotCreated::Fault(fault)) = tokens.create(&creation, |_| Ok(vec![maker.clone()])).await {
+            return Err(fault);
+        }
     }
     // The other store comes last: it says that all is there.
     accounts.put_store(STORE, &Store { channels: vec![1, 2], ..Store::default() }).await?;

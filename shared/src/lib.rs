@@ -9,7 +9,7 @@
 //!
 //! [`http`] reads requests and writes answers, [`keys`] signs and verifies, [`tables`] keep; none of the three knows of callers.
 //! [`auth`] says who is calling and what they may do. Customers who are in no table are asked for at [`bigcommerce`].
-//! [`services`] puts them together, and [`lambda`] runs an endpoint with them. Which [`scopes`] there are, all of them know. A
+//! [`services`] puts them together, [`server_tokens`] signs with them what two endpoints make, and [`lambda`] runs an endpoint with them. Which [`scopes`] there are, all of them know. A
 //! failure beyond a caller's mistakes is a [`fault::Fault`], or a [`bigcommerce::Failure`], until `http` makes an answer of it.
 
 pub mod after_answer;
@@ -28,5 +28,6 @@ pub mod lambda;
 pub mod logging;
 pub mod passwords;
 pub mod scopes;
+pub mod server_tokens;
 pub mod services;
 pub mod tables;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// To list the server-to-server tokens, without the tokens themselves.
     TokensRead,
-    /// To list them with the tokens, and to delete them.
+    /// To list them with the tokens, to delete and to rotate them.
     TokensWrite,
     /// The three storefront endpoints.
     Storefront,
@@ -20,8 +20,8 @@ pub mod needed {
     use super::Scope;
 
     pub const TO_LIST_TOKENS: Scope = Scope::TokensRead;
-    /// Also to see the tokens in the list. A token may always delete itself.
-    pub const TO_DELETE_TOKENS: Scope = Scope::TokensWrite;
+    /// To delete and to rotate them, and to see the tokens in the list. A token may always delete and rotate itself.
+    pub const TO_WRITE_TOKENS: Scope = Scope::TokensWrite;
     /// By all three storefront endpoints.
     pub const TO_ISSUE_STOREFRONT_TOKENS: Scope = Scope::Storefront;
     pub const TO_INTROSPECT_TOKENS: Scope = Scope::Introspect;

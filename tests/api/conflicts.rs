@@ -12,11 +12,11 @@ use local::{aws::sdk_config, demo};
 use shared::tables::{
     items::{key, string},
     retries::PATIENCE,
-    tokens::{Creation, Deletion, TokenTable, Wanted},
+    tokens::{Deletion, TokenTable, Wanted},
     transactions::Part,
 };
 use std::{collections::BTreeSet, time::Duration};
-use tests::{Fate, behind_proxy, eventually};
+use tests::{Fate, NOW, behind_proxy, eventually};
 
 /// How long every transaction is open.
 const OPEN: Duration = Duration::from_millis(5);
@@ -33,8 +33,8 @@ async fn all_succeed(creates: u64, deletes: u64, patience: Duration) {
     let table = TokenTable::new(client, direct.configuration.tokens_table.clone()).with_patience(patience);
     proxy.fault_in("TransactWriteItems", Fate::KeptOpen(OPEN));
     let delete = async |id| {
-        let caller = table.identity_check(demo::STORE, &caller).unwrap();
-        table.delete(demo::STORE, &Wanted::by_id(id), None, vec![caller]).await
+        let caller = table.identity_check(demo::STORE, &caller, NOW).unwrap();
+        table.delete(demo::STORE, &Wanted::by_id(id), None, NOW, vec![caller]).await
     };
     let (creations, deletions) = tokio::join!(
         join_all((0..creates).map(|n| create(&table, &maker, n))),
@@ -45,7 +45,7 @@ async fn all_succeed(creates: u64, deletes: u64, patience: Duration) {
     let mut failures = Vec::new();
     for creation in creations {
         match creation {
-            Ok(Creation::Created(token)) => assert!(left.insert(token.id), "{token:?} has the id of another"),
+            Ok(Ok(token)) => assert!(left.insert(token.id), "{token:?} has the id of another"),
             other => failures.push(format!("{other:?}")),
         }
     }

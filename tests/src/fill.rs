@@ -13,7 +13,7 @@ use shared::scopes::Scopes;
 use shared::tables::{
     directory::{BackendUser, Customer, CustomerLogin, Role, Store, customer_email_key, customer_key},
     items::{Item, email_key, key, number, string, to_item},
-    tokens::{BLOCKS, EventChannel, TOKENS, TokenRecord},
+    tokens::{BLOCKS, EventChannel, NewToken, TOKENS, TokenRecord},
 };
 use std::iter;
 
@@ -69,8 +69,7 @@ pub fn kept_token(store_hash: &str, id: u64) -> String {
 }
 
 fn kept(id: u64) -> TokenRecord {
-    TokenRecord {
-        id,
+    let token = NewToken {
         name: format!("token {id}"),
         email: demo::ADMIN_EMAIL.into(),
         event_channel: EventChannel::Api,
@@ -79,8 +78,9 @@ fn kept(id: u64) -> TokenRecord {
         nbf: None,
         exp: None,
         scopes: Scopes::ALL,
-        last_used_at: Some(NOW - 7200),
-    }
+        replaces: None,
+    };
+    TokenRecord { last_used_at: Some(NOW - 7200), ..token.record(id) }
 }
 
 async fn fill_customers(client: &Client, table: &str, store_hash: &str, customers: u64, password_hash: &str) {

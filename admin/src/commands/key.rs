@@ -60,8 +60,8 @@ pub async fn live_tokens(tool: &Tool) -> Result<BTreeMap<String, LiveTokens>, Fa
     let now = tool.stack.services.clock.now();
     let mut signatures = tool.stack.accounts.signatures();
     let mut keys: BTreeMap<String, LiveTokens> = BTreeMap::new();
-    while let Some(Signature { store_hash, kid, exp }) = signatures.next().await? {
-        if exp.is_none_or(|exp| exp > now) {
+    while let Some(Signature { store_hash, kid, ends_at }) = signatures.next().await? {
+        if ends_at.is_none_or(|end| end > now) {
             let live = keys.entry(kid).or_default();
             live.count += 1;
             live.stores.insert(store_hash);

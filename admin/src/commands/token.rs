@@ -16,11 +16,12 @@ use filter::Filter;
 use revoke::RevokeArguments;
 use serde_json::{Value, json};
 use shared::{
+    fault::Fault,
     keys::jwt,
     scopes::{Scope, Scopes},
     tables::{
         reads::together,
-        tokens::{Creation, EventChannel, TokenRecord},
+        tokens::{Creation, EventChannel, NewToken, NotCreated, TokenRecord},
     },
 };
 
@@ -124,8 +125,7 @@ async fn create(
     }
     let keyring = services.keyring.get().await?;
     let key = keyring.signing_key(now);
-    let record = |id| TokenRecord {
-        id,
+    let new = NewToken {
         name: name.clone(),
         email: user.email.clone(),
         event_channel: EventChannel::Admin,
@@ -134,31 +134,19 @@ async fn create(
         nbf: None,
         exp: expires_at,
         scopes: scopes.clone(),
-        last_used_at: None,
+        replaces: None,
     };
     let details = json!({"email": user.email, "name": name, "expiresAt": expires_at, "scopes": scopes.names()});
-    let maker = services.directory.token_maker_check(store, &user)?;
+    let maker = services.directory.token_maker_check(store, &user.email, Some(&user.password_hash))?;
     let counter = together(services.tokens.counter(store)).await?;
     let max = services.configuration.max_tokens_per_store;
+    let creation = Creation { store_hash: store, token: &new, idempotency_key: None, counter, max, now };
     tool.record(Change { action: "token create", store: Some(store), details }, async |steps| {
-        let token = match services.tokens.create(store, counter, max, now, &maker, record).await? {
-            Creation::Created(token) => token,
-            Creation::MakerChanged(_) => {
-                return Err(Failure::new(
-                    Kind::Conflict,
-                    format!("The backend user {email} was changed meanwhile. Run the same command again."),
-                ));
-            }
-            Creation::Full => {
-                return Err(Failure::new(
-                    Kind::Refused,
-                    format!(
-                        "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no \
-                         longer used."
-                    ),
-                ));
-            }
-        };
+        let token = services.tokens.create(&creation, |_| Ok(vec![maker.clone()])).await.map_err(not_created)?;
+        let token = token.map_err(|_| {
+            let message = format!("The backend user {email} was changed meanwhile. Run the same command again.");
+            Failure::new(Kind::Conflict, message)
+        })?;
         steps.add("id", token.id);
         let signed = jwt::sign(&token.claims(store), key);
         // It cannot be shown before: its id shows when it is made.
@@ -178,6 +166,22 @@ async fn create(
     .await
 }
 
+fn not_created(not_created: NotCreated) -> Failure {
+    match not_created {
+        NotCreated::Full { max } => {
+            let message = format!(
+                "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no \
+                 longer used."
+            );
+            Failure::new(Kind::Refused, message)
+        }
+        NotCreated::Fault(fault) => fault.into(),
+        NotCreated::KeyOfAnotherRequest | NotCreated::KeyUsedUp => {
+            Failure::from(Fault::in_words("a key stands against a request that has none"))
+        }
+    }
+}
+
 fn described(token: &TokenRecord) -> Value {
     json!({
         "id": token.id,
@@ -187,8 +191,10 @@ fn described(token: &TokenRecord) -> Value {
         "key": token.kid,
         "issuedAt": token.iat,
         "notBeforeAt": token.nbf,
-        "expiresAt": token.exp,
+        "expiresAt": token.ends_at,
         "lastUsedAt": token.last_used_at,
         "scopes": token.scopes.names(),
+        "replacedById": token.replaced_by,
+        "replacesId": token.replaces.map(|replaced| replaced.id),
     })
 }

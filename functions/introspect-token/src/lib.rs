@@ -33,11 +33,11 @@ impl Endpoint for IntrospectToken {
             of_store.map(|token| auth.standing(token))
         };
         let (_, standing, ()) = caller.confirm_beside(standing, async |_| ()).await?;
-        let good = token.filter(|_| standing == Some(Ok(())));
-        if let Some(token) = &good {
-            auth.note_use_of(token);
-        }
-        Ok(Success::without_envelope(good.map_or_else(|| json!({"active": false}), |token| described(&token))))
+        let (Some(token), Some(Ok(ends_at))) = (token, standing) else {
+            return Ok(Success::without_envelope(json!({"active": false})));
+        };
+        auth.note_use_of(&token);
+        Ok(Success::without_envelope(described(&token, ends_at)))
     }
 }
 
@@ -45,15 +45,16 @@ fn read(request: &Request) -> Result<String, Error> {
     form_or_json_fields(request)?.read(|fields| fields.required("token", text(1..=MAX_TOKEN)))
 }
 
-/// The members that RFC 7662, section 2.2, names, and ours, as far as they apply.
-fn described(token: &GenuineToken) -> Value {
+/// The members that RFC 7662, section 2.2, names, and ours, as far as they apply. Whoever asks may keep the answer until `exp`, so
+/// that is when the token ends, which may be before its own.
+fn described(token: &GenuineToken, ends_at: Option<u64>) -> Value {
     let claims = match token {
         GenuineToken::Server(ServerToken { store_hash, identity }) => json!({
             "aud": SERVER,
             "sub": identity.email,
             "iat": identity.iat,
             "nbf": identity.nbf,
-            "exp": identity.exp,
+            "exp": ends_at,
             "jti": identity.id.to_string(),
             "scope": identity.scopes.names_or_all(),
             "store_hash": store_hash,
@@ -64,7 +65,7 @@ fn described(token: &GenuineToken) -> Value {
             "sub": claims.bc_customer_id.to_string(),
             "iat": claims.iat,
             "nbf": claims.nbf,
-            "exp": claims.exp,
+            "exp": ends_at,
             "store_hash": claims.store_hash,
             "email": claims.email,
             "bc_customer_id": claims.bc_customer_id,

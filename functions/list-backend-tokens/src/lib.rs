@@ -70,7 +70,8 @@ fn entry(token: &TokenRecord, caller: &Caller, keyring: &Keyring) -> Value {
         "eventChannel": token.event_channel,
         "lastUsedAt": token.last_used_at,
         "beginAt": token.nbf,
-        "endAt": token.exp,
+        "endAt": token.ends_at,
         "scopes": token.scopes.names(),
+        "replacedById": token.replaced_by,
     })
 }

@@ -4,7 +4,7 @@ use crate::{
     auth::{
         Auth, access_token,
         credentials::{Credential, Shown, check_named_store},
-        denial::{DELETED, Denial},
+        denial::{Denial, TAKEN_BACK},
     },
     configuration::StorefrontAccess,
     fault::Fault,
@@ -13,7 +13,7 @@ use crate::{
     tables::{
         directory::ApiAccount,
         reads::{Batch, Read, Reads, together},
-        tokens::{Deletion, TokenIdentity, TokenRecord, Wanted},
+        tokens::{DELETED, Deletion, TokenIdentity, TokenRecord, Wanted},
     },
 };
 use aws_sdk_dynamodb::types::TransactWriteItem;
@@ -28,6 +28,8 @@ pub struct UnconfirmedCaller<'a> {
     store_hash: String,
     /// The scope that the endpoint needs, where it does not depend on what is asked for.
     needed: Option<Scope>,
+    /// Id of the token that needs no scope, for what it asks for concerns itself.
+    itself: Option<u64>,
 }
 
 /// Whoever calls an endpoint that is open to anyone where the deployment says so.
@@ -143,7 +145,7 @@ impl Auth {
             }
             (of_token, named) => of_token.or(named.map(Into::into)).unwrap_or_default(),
         };
-        Ok(Some(UnconfirmedCaller { auth: self, credentials, store_hash, needed }))
+        Ok(Some(UnconfirmedCaller { auth: self, credentials, store_hash, needed, itself: None }))
     }
 }
 
@@ -177,37 +179,61 @@ impl UnconfirmedCaller<'_> {
         read
     }
 
-    /// Deletes a token in the transaction that checks the credentials.
+    /// The caller as one who is to change this token: who needs the scope for it, unless it is the caller's own.
+    pub fn who_changes(self, id: u64) -> Self {
+        Self { needed: Some(needed::TO_WRITE_TOKENS), itself: Some(id), ..self }
+    }
+
+    /// For the transaction that changes the token, that all other credentials are good, and allow it.
+    ///
+    /// # Errors
+    /// If there is a mistake of ours.
+    pub fn checks(&self) -> Result<CredentialChecks, Fault> {
+        let mut checks = CredentialChecks { items: Vec::new(), of_accounts: Vec::new() };
+        for credential in self.credentials.iter().filter(|credential| !self.concerns_itself(credential)) {
+            checks.items.push(self.check(credential)?);
+            checks.of_accounts.push(matches!(credential, Credential::ApiAccount { .. }));
+        }
+        Ok(checks)
+    }
+
+    /// Deletes the token that the caller is to change, in the transaction that checks the credentials.
     ///
     /// # Errors
     /// [`Error::NoSuchToken`], or as [`UnconfirmedCaller::confirm_beside`].
     pub async fn delete_token(self, wanted: &Wanted) -> Result<(), Error> {
-        let itself = self.credentials.iter().find_map(|credential| match credential {
-            Credential::Token(identity) if identity.id == wanted.id => Some(identity),
+        let caller = self.who_changes(wanted.id);
+        // A token says itself what it may do, and its record the same, or it is refused.
+        let is_too_narrow =
+            |shown: &Credential| matches!(shown, Credential::Token(token) if !caller.suffices(shown, &token.scopes));
+        if caller.credentials.iter().any(is_too_narrow) {
+            caller.confirm().await?;
+            return Err(Denial::ScopeTooNarrow(needed::TO_WRITE_TOKENS).into());
+        }
+        let itself = caller.credentials.iter().find_map(|credential| match credential {
+            Credential::Token(identity) if caller.concerns_itself(credential) => Some(identity),
             _ => None,
         });
-        let others: Vec<_> = self.credentials.iter().filter(|credential| !is_token(credential, itself)).collect();
-        let too_narrow = Denial::ScopeTooNarrow(needed::TO_DELETE_TOKENS);
-        // A token says itself what it may do, and its record the same, or it is refused.
-        let is_too_narrow = |token: &TokenIdentity| !token.scopes.allow(needed::TO_DELETE_TOKENS);
-        if others.iter().any(|shown| matches!(shown, Credential::Token(token) if is_too_narrow(token))) {
-            self.confirm().await?;
-            return Err(too_narrow.into());
-        }
-        let checks = others.iter().map(|credential| self.check(credential)).collect::<Result<_, Fault>>()?;
-        match self.auth.tokens.delete(&self.store_hash, wanted, itself, checks).await? {
+        let checks = caller.checks()?;
+        let Auth { tokens, clock, .. } = caller.auth;
+        match tokens.delete(&caller.store_hash, wanted, itself, clock.now(), checks.items.clone()).await? {
             Deletion::Deleted => {
-                self.auth.note_use(&self.store_hash, &self.credentials);
+                caller.auth.note_use(&caller.store_hash, &caller.credentials);
                 Ok(())
             }
             Deletion::NoSuchToken => Err(Error::NoSuchToken),
-            Deletion::CheckFailed { position, is_present: true }
-                if matches!(others.get(position), Some(Credential::ApiAccount { .. })) =>
-            {
-                Err(too_narrow.into())
-            }
-            Deletion::NotItself | Deletion::CheckFailed { .. } => Err(DELETED.into()),
+            Deletion::CheckFailed { position, is_present } => Err(checks.denial(position, is_present).into()),
+            Deletion::NotItself => Err(TAKEN_BACK.into()),
         }
+    }
+
+    fn concerns_itself(&self, credential: &Credential) -> bool {
+        matches!(credential, Credential::Token(token) if Some(token.id) == self.itself)
+    }
+
+    /// Whether what a credential allows is enough.
+    fn suffices(&self, credential: &Credential, scopes: &Scopes) -> bool {
+        self.concerns_itself(credential) || self.needed.is_none_or(|needed| scopes.allow(needed))
     }
 
     /// Checks the credentials, without more.
@@ -219,9 +245,9 @@ impl UnconfirmedCaller<'_> {
     async fn confirm_reading<R: Reads>(&self, reads: R) -> Result<(Vec<Scopes>, R::Found), Denial> {
         let credentials: Vec<_> = self.credentials.iter().map(|credential| self.scopes_of(credential)).collect();
         let (scopes, found) = together((credentials, reads)).await?;
-        let scopes = scopes.into_iter().collect::<Option<Vec<_>>>().ok_or(DELETED)?;
+        let scopes = scopes.into_iter().collect::<Result<Vec<_>, _>>().map_err(Denial::Invalid)?;
         if let Some(needed) = self.needed
-            && !scopes.iter().all(|scopes| scopes.allow(needed))
+            && !self.credentials.iter().zip(&scopes).all(|(credential, scopes)| self.suffices(credential, scopes))
         {
             return Err(Denial::ScopeTooNarrow(needed));
         }
@@ -230,50 +256,75 @@ impl UnconfirmedCaller<'_> {
     }
 
     fn scopes_of<'a>(&self, credential: &'a Credential) -> ScopesOf<'a> {
-        let Auth { tokens, directory, .. } = self.auth;
+        let Auth { tokens, directory, clock, .. } = self.auth;
         match credential {
-            Credential::Token(identity) => ScopesOf::Token(identity, tokens.record(&self.store_hash, identity.id)),
+            Credential::Token(identity) => {
+                let record = tokens.record(&self.store_hash, identity.id);
+                ScopesOf::Token { identity, record, now: clock.now() }
+            }
             Credential::ApiAccount { sha256 } => ScopesOf::ApiAccount(directory.api_account(&self.store_hash, sha256)),
         }
     }
 
-    /// In a transaction, that the credential is good, and where only its record says so, that it may delete tokens.
+    /// In a transaction, that the credential is good, and where only its record says so, that it may change tokens.
     fn check(&self, credential: &Credential) -> Result<TransactWriteItem, Fault> {
+        let Auth { tokens, directory, clock, .. } = self.auth;
         match credential {
-            Credential::Token(identity) => self.auth.tokens.identity_check(&self.store_hash, identity),
-            Credential::ApiAccount { sha256 } => self.auth.directory.token_deleter_check(&self.store_hash, sha256),
+            Credential::Token(identity) => tokens.identity_check(&self.store_hash, identity, clock.now()),
+            Credential::ApiAccount { sha256 } => directory.token_writer_check(&self.store_hash, sha256),
         }
     }
 }
 
-/// What a credential allows; none if it is not good.
+/// That credentials are good, in the transaction that changes a token.
+pub struct CredentialChecks {
+    pub items: Vec<TransactWriteItem>,
+    /// Whether it is an API account's.
+    of_accounts: Vec<bool>,
+}
+
+impl CredentialChecks {
+    /// Why the caller is refused whose check at this position did not hold; `is_present` says whether its item is there all the
+    /// same.
+    #[must_use]
+    pub fn denial(&self, position: usize, is_present: bool) -> Denial {
+        // What a token allows it says itself.
+        if is_present && self.of_accounts.get(position) == Some(&true) {
+            return Denial::ScopeTooNarrow(needed::TO_WRITE_TOKENS);
+        }
+        TAKEN_BACK
+    }
+}
+
+/// What a credential allows, or why it is not good.
 enum ScopesOf<'a> {
-    Token(&'a TokenIdentity, Read<TokenRecord>),
+    Token {
+        identity: &'a TokenIdentity,
+        record: Read<TokenRecord>,
+        /// In Unix seconds.
+        now: u64,
+    },
     ApiAccount(Read<ApiAccount>),
 }
 
 impl Reads for ScopesOf<'_> {
-    type Found = Option<Scopes>;
+    type Found = Result<Scopes, &'static str>;
 
     fn ask(&self, batch: &mut Batch) {
         match self {
-            Self::Token(_, record) => record.ask(batch),
+            Self::Token { record, .. } => record.ask(batch),
             Self::ApiAccount(account) => account.ask(batch),
         }
     }
 
-    fn take(self, batch: &mut Batch) -> Result<Option<Scopes>, Fault> {
+    fn take(self, batch: &mut Batch) -> Result<Self::Found, Fault> {
         Ok(match self {
-            Self::Token(identity, record) => {
-                record.take(batch)?.filter(|record| identity.is_of(record)).map(|record| record.scopes)
+            Self::Token { identity, record, now } => {
+                identity.check(record.take(batch)?, now).map(|record| record.scopes)
             }
-            Self::ApiAccount(account) => account.take(batch)?.map(|account| account.scopes()),
+            Self::ApiAccount(account) => account.take(batch)?.map(|account| account.scopes()).ok_or(DELETED),
         })
     }
-}
-
-fn is_token(credential: &Credential, token: Option<&TokenIdentity>) -> bool {
-    matches!(credential, Credential::Token(identity) if Some(identity) == token)
 }
 
 impl<'a> StorefrontCaller<'a> {

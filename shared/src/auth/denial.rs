@@ -1,6 +1,6 @@
 //! Why somebody is refused.
 
-use crate::{fault::Fault, http::error::Error, scopes::Scope};
+use crate::{fault::Fault, http::error::Error, scopes::Scope, tables::tokens::DELETED};
 
 /// Why credentials or a token are not accepted.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub enum Denial {
 }
 
 /// Credentials that were taken back, or never given.
-pub(super) const DELETED: Denial = Denial::Invalid("deleted");
+pub(super) const TAKEN_BACK: Denial = Denial::Invalid(DELETED);
 
 impl From<Fault> for Denial {
     fn from(fault: Fault) -> Self {

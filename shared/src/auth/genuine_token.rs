@@ -30,29 +30,34 @@ impl GenuineToken {
 
 /// What says whether a genuine token has been taken back.
 pub enum Standing<'a> {
-    Server(&'a ServerToken, Read<TokenRecord>),
+    Server {
+        token: &'a ServerToken,
+        record: Read<TokenRecord>,
+        /// In Unix seconds.
+        now: u64,
+    },
     Storefront(&'a StorefrontTokenClaims, (Read<Store>, Read<Customer>)),
 }
 
 impl Reads for Standing<'_> {
-    /// Why it is not good, if it is not.
-    type Found = Result<(), &'static str>;
+    /// When it ends, in Unix seconds, if it does; or why it is not good.
+    type Found = Result<Option<u64>, &'static str>;
 
     fn ask(&self, batch: &mut Batch) {
         match self {
-            Self::Server(_, record) => record.ask(batch),
+            Self::Server { record, .. } => record.ask(batch),
             Self::Storefront(_, store_and_customer) => store_and_customer.ask(batch),
         }
     }
 
     fn take(self, batch: &mut Batch) -> Result<Self::Found, Fault> {
         Ok(match self {
-            Self::Server(token, record) => {
-                record.take(batch)?.filter(|record| token.identity.is_of(record)).map(drop).ok_or("deleted")
+            Self::Server { token, record, now } => {
+                token.identity.check(record.take(batch)?, now).map(|record| record.ends_at)
             }
             Self::Storefront(claims, store_and_customer) => {
                 let (store, customer) = store_and_customer.take(batch)?;
-                storefront_token::check(claims, store.as_ref(), customer.as_ref())
+                storefront_token::check(claims, store.as_ref(), customer.as_ref()).map(|()| Some(claims.exp))
             }
         })
     }
@@ -79,7 +84,8 @@ impl Auth {
     pub fn standing<'a>(&self, token: &'a GenuineToken) -> Standing<'a> {
         match token {
             GenuineToken::Server(token) => {
-                Standing::Server(token, self.tokens.record(&token.store_hash, token.identity.id))
+                let record = self.tokens.record(&token.store_hash, token.identity.id);
+                Standing::Server { token, record, now: self.clock.now() }
             }
             GenuineToken::Storefront(claims) => self.standing_of_storefront_token(claims),
         }

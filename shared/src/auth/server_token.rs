@@ -1,10 +1,7 @@
 //! Server-to-server tokens: genuine by their signature, good while their record exists.
 
 use crate::{
-    auth::{
-        Auth,
-        denial::{DELETED, Denial},
-    },
+    auth::{Auth, denial::Denial},
     http::fields::is_store_hash,
     keys::{claims::ServerClaims, jwt},
     tables::tokens::{TokenIdentity, TokenRecord},
@@ -44,12 +41,12 @@ impl Auth {
         ServerToken::read(claims, kid, self.clock.now())
     }
 
-    /// The record of a token, if it has not been deleted.
+    /// The record of a token, if it has not been deleted, nor replaced and ended.
     ///
     /// # Errors
     /// [`Denial::Invalid`], or a fault.
     pub async fn record_of(&self, store_hash: &str, identity: &TokenIdentity) -> Result<TokenRecord, Denial> {
         let record = self.tokens.record(store_hash, identity.id).await?;
-        record.filter(|record| identity.is_of(record)).ok_or(DELETED)
+        identity.check(record, self.clock.now()).map_err(Denial::Invalid)
     }
 }

@@ -52,6 +52,15 @@ pub enum Error {
     /// The credentials are good, but not for what needs this scope.
     #[error("This needs the scope {}.", .0.name())]
     ScopeTooNarrow(Scope),
+    /// The user in whose name the token was made could not make it now.
+    #[error("The user who made the token may make no more tokens.")]
+    MakerForbidden,
+    /// The token has been replaced by another.
+    #[error("The token has been replaced already, by the token {by}.")]
+    AlreadyReplaced {
+        /// Id of the other.
+        by: u64,
+    },
     /// No token of the store has the given id (and name, and e-mail).
     #[error("No matching token was found.")]
     NoSuchToken,
@@ -152,8 +161,9 @@ impl Error {
             | Self::InvalidCustomerAccessToken(_) => {
                 return (401, self.to_string().into());
             }
-            Self::OtherStore | Self::ScopeTooNarrow(_) => (403, "Forbidden"),
+            Self::OtherStore | Self::ScopeTooNarrow(_) | Self::MakerForbidden => (403, "Forbidden"),
             Self::NoSuchToken | Self::NoSuchCustomer | Self::NoSuchRoute => (404, "Not Found Error"),
+            Self::AlreadyReplaced { .. } => (409, "Conflict"),
             Self::TooLarge(_) => (413, "Request Entity Too Large"),
             Self::UnsupportedMediaType(_) => (415, "Unsupported Media Type"),
             Self::InvalidFields(_) => (422, "Missing or Invalid Data"),

@@ -198,10 +198,23 @@ pub fn saturating_count(value: &Value) -> Reading<u64> {
     }
 }
 
-fn unix_seconds(value: &Value) -> Reading<u64> {
+/// A time, in Unix seconds.
+///
+/// # Errors
+/// Says what the value must be.
+pub fn unix_seconds(value: &Value) -> Reading<u64> {
     let seconds = integer(value).filter(|seconds| (0..=MAX_UNIX_SECONDS).contains(seconds));
     let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
     seconds.ok_or_else(|| format!("must be a time in Unix seconds, 0 to {MAX_UNIX_SECONDS}."))
+}
+
+/// An integer of this range.
+pub fn integer_in(range: RangeInclusive<u64>) -> impl FnOnce(&Value) -> Reading<u64> {
+    move |value| {
+        let number = integer(value).and_then(|number| u64::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("must be an integer, {} to {}.", range.start(), range.end()))
+    }
 }
 
 /// One or more scopes, by their names.

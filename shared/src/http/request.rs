@@ -11,6 +11,10 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Largest accepted body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 const JSON: &str = "application/json";
+/// Names a request that its caller may repeat (RFC draft httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// Longest [`IDEMPOTENCY_KEY`], in characters.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Stands for the address of those who have none.
 const UNKNOWN_ADDRESS: &str = "unknown";
@@ -30,6 +34,22 @@ pub fn caller_address(request: &Request) -> String {
         Some(IpAddr::V6(address)) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         None => UNKNOWN_ADDRESS.into(),
     }
+}
+
+/// The key by which the caller may repeat the request. It is read with the fields, so that its mistakes are named with theirs.
+pub fn idempotency_key(request: &Request, fields: &mut Fields) -> Option<String> {
+    let mut values = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        fields.reject(IDEMPOTENCY_KEY, "must not be given twice.");
+        return None;
+    }
+    let key = value.to_str().ok().filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic()));
+    let key = key.filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()));
+    if key.is_none() {
+        fields.reject(IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters.");
+    }
+    key.map(Into::into)
 }
 
 /// The fields of the query.

@@ -5,11 +5,10 @@ use futures_util::future::join_all;
 use local::demo;
 use serde_json::{Value, json};
 use shared::{
-    fault::Fault,
     scopes::Scopes,
     tables::{
         items::key,
-        tokens::{Creation, EventChannel, TokenRecord, TokenTable},
+        tokens::{Counter, Creation, EventChannel, NewToken, NotCreated, Refused, TokenRecord, TokenTable},
     },
 };
 use tests::{NOW, TestStack, admin_login, behind_proxy, with};
@@ -18,10 +17,9 @@ pub fn ids(body: &Value) -> Vec<u64> {
     body["data"].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
 }
 
-/// What is kept of a token of the demo administrator.
-pub fn record(id: u64, name: &str) -> TokenRecord {
-    TokenRecord {
-        id,
+/// A token of the demo administrator.
+pub fn new_token(name: &str) -> NewToken {
+    NewToken {
         name: name.into(),
         email: demo::ADMIN_EMAIL.into(),
         event_channel: EventChannel::Api,
@@ -30,7 +28,7 @@ pub fn record(id: u64, name: &str) -> TokenRecord {
         nbf: None,
         exp: None,
         scopes: Scopes::ALL,
-        last_used_at: None,
+        replaces: None,
     }
 }
 
@@ -38,20 +36,30 @@ pub async fn fill(stack: &TestStack, count: u64) {
     let maker = administrator(stack).await;
     for n in 0..count {
         let created = create(&stack.tokens(), &maker, n).await.unwrap();
-        assert!(matches!(created, Creation::Created(_)), "{created:?}");
+        created.unwrap();
     }
 }
 
 /// In a transaction, that the demo administrator may make tokens.
 pub async fn administrator(stack: &TestStack) -> TransactWriteItem {
     let admin = stack.directory().backend_user(demo::STORE, demo::ADMIN_EMAIL).await.unwrap().unwrap();
-    stack.directory().token_maker_check(demo::STORE, &admin).unwrap()
+    stack.directory().token_maker_check(demo::STORE, &admin.email, Some(&admin.password_hash)).unwrap()
 }
 
 /// Makes a token as the endpoint does, without looking at a password.
-pub async fn create(table: &TokenTable, maker: &TransactWriteItem, n: u64) -> Result<Creation, Fault> {
+pub async fn create(
+    table: &TokenTable,
+    maker: &TransactWriteItem,
+    n: u64,
+) -> Result<Result<TokenRecord, Refused>, NotCreated> {
     let counter = table.counter(demo::STORE).await?;
-    table.create(demo::STORE, counter, u64::MAX, NOW, maker, |id| record(id, &format!("token {n}"))).await
+    let token = new_token(&format!("token {n}"));
+    table.create(&creation(&token, counter), |_| Ok(vec![maker.clone()])).await
+}
+
+/// Of a token of the demo store, which may have any number.
+pub fn creation(token: &NewToken, counter: Option<Counter>) -> Creation<'_> {
+    Creation { store_hash: demo::STORE, token, idempotency_key: None, counter, max: u64::MAX, now: NOW }
 }
 
 #[tokio::test]

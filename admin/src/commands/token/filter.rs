@@ -74,11 +74,11 @@ impl Filter {
     pub fn matches(&self, token: &TokenRecord, now: u64) -> bool {
         // Uses are not noted for so long after one that was.
         let last_sign_of_life = token.last_used_at.map_or(token.iat, |noted| noted.saturating_add(LAST_USE_INTERVAL));
-        let ends_within = |time| token.exp.is_some_and(|exp| exp > now && exp - now <= time);
+        let ends_within = |time| token.ends_at.is_some_and(|end| end > now && end - now <= time);
         self.issued_before.is_none_or(|time| token.iat < time)
             && self.email.as_ref().is_none_or(|email| email_key(email) == email_key(&token.email))
             && self.key.as_ref().is_none_or(|kid| *kid == token.kid)
-            && (!self.expired || token.exp.is_some_and(|exp| exp <= now))
+            && (!self.expired || token.ends_at.is_some_and(|end| end <= now))
             && self.expiring_within.is_none_or(ends_within)
             && self.unused_since.is_none_or(|time| last_sign_of_life < time)
     }

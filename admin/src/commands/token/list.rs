@@ -31,7 +31,7 @@ pub fn row(StoredToken { store_hash, record }: &StoredToken, store: Option<&str>
         json!(record.event_channel),
         json!(record.kid),
         json!(record.iat),
-        json!(record.exp),
+        json!(record.ends_at),
         json!(record.last_used_at),
         json!(record.scopes.names()),
     ];

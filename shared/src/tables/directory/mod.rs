@@ -76,33 +76,39 @@ impl Directory {
         Read::new(&self.client, &self.table, store_hash, api_account_key(sha256))
     }
 
-    /// In a transaction, that a backend user may still log in with the same password, and may create tokens.
-    pub fn token_maker_check(&self, store_hash: &str, user: &BackendUser) -> Result<TransactWriteItem, Fault> {
+    /// In a transaction, that a backend user may log in and create tokens, and has this password still, where one was looked at.
+    pub fn token_maker_check(
+        &self,
+        store_hash: &str,
+        email: &str,
+        password_hash: Option<&str>,
+    ) -> Result<TransactWriteItem, Fault> {
         let [one_role, other_role] = Role::THAT_MAY_CREATE_TOKENS;
-        let check = ConditionCheck::builder()
+        let mut condition = "active = :true AND #role IN (:one_role, :other_role)".to_owned();
+        let mut check = ConditionCheck::builder()
             .table_name(&self.table)
-            .set_key(Some(key(store_hash, user_key(&user.email))))
-            .condition_expression(
-                "active = :true AND password_hash = :password_hash AND #role IN (:one_role, :other_role)",
-            )
+            .set_key(Some(key(store_hash, user_key(email))))
             .expression_attribute_names("#role", "role")
             .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":password_hash", string(&user.password_hash))
             .expression_attribute_values(":one_role", attribute(&one_role)?)
             .expression_attribute_values(":other_role", attribute(&other_role)?)
             .return_values_on_condition_check_failure(OnFailure::AllOld);
-        check.build().part()
+        if let Some(password_hash) = password_hash {
+            condition.push_str(" AND password_hash = :password_hash");
+            check = check.expression_attribute_values(":password_hash", string(password_hash));
+        }
+        check.condition_expression(condition).build().part()
     }
 
-    /// In a transaction, that there is an API account that may delete tokens.
-    pub fn token_deleter_check(&self, store_hash: &str, sha256: &str) -> Result<TransactWriteItem, Fault> {
+    /// In a transaction, that there is an API account that may delete and rotate tokens.
+    pub fn token_writer_check(&self, store_hash: &str, sha256: &str) -> Result<TransactWriteItem, Fault> {
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(store_hash, api_account_key(sha256))))
             .condition_expression("#scope = :modify OR contains(#scope, :needed)")
             .expression_attribute_names("#scope", "scope")
             .expression_attribute_values(":modify", attribute(&Allowed::Modify)?)
-            .expression_attribute_values(":needed", string(needed::TO_DELETE_TOKENS.name()))
+            .expression_attribute_values(":needed", string(needed::TO_WRITE_TOKENS.name()))
             .return_values_on_condition_check_failure(OnFailure::AllOld);
         check.build().part()
     }

@@ -27,13 +27,32 @@ pub(super) struct Block {
     groups: [u64; GROUPS.len()],
 }
 
-/// What an item of a block is to become in a transaction that deletes one of its tokens.
+/// What an item of a block is to become in a transaction that deletes some of its tokens.
 #[derive(Clone, Copy)]
 pub(super) enum Remaining {
     /// Others are left.
     Some,
-    /// It was the last one.
+    /// They were the last ones.
     None,
+}
+
+impl Remaining {
+    /// After a transaction that was refused for its block alone: it is the other way round.
+    ///
+    /// # Errors
+    /// What it comes to if that was tried already.
+    pub(super) fn refused(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Some => {
+                *self = Self::None;
+                Ok(())
+            }
+            Self::None => {
+                *self = Self::Some;
+                Err(Fault::of_contention("TransactWriteItems", "others in the block come and go", None))
+            }
+        }
+    }
 }
 
 impl Block {
@@ -97,36 +116,49 @@ impl TokenTable {
         update.build().part()
     }
 
-    /// In a transaction, that a block has one live token less. Its conditions are opposites: one of them holds.
+    /// In a transaction, that the block of these ids, of which there is one at least, has as many live tokens less. Its conditions
+    /// are opposites: one of them holds.
     pub(super) fn discount_in_block(
         &self,
         store_hash: &str,
-        id: u64,
+        ids: &[u64],
         remaining: Remaining,
     ) -> Result<TransactWriteItem, Fault> {
-        let key = block_key(store_hash, id);
+        let key = block_key(store_hash, ids.first().copied().unwrap_or(1));
         match remaining {
             Remaining::Some => {
-                let update = Update::builder()
+                let mut update = Update::builder()
                     .table_name(&self.table)
                     .set_key(Some(key))
-                    .update_expression("ADD live :minus_one, #group :minus_one")
-                    .condition_expression("live > :one")
-                    .expression_attribute_names("#group", group_of(id))
-                    .expression_attribute_values(":one", number(1))
-                    .expression_attribute_values(":minus_one", AttributeValue::N("-1".into()));
-                update.build().part()
+                    .condition_expression("live > :count")
+                    .expression_attribute_values(":count", number(ids.len() as u64))
+                    .expression_attribute_values(":all", minus(ids.len()));
+                let mut additions = vec!["live :all".to_owned()];
+                for group in GROUPS {
+                    let of_group = ids.iter().filter(|id| group_of(**id) == group).count();
+                    if of_group > 0 {
+                        additions.push(format!("#{group} :{group}"));
+                        update = update
+                            .expression_attribute_names(format!("#{group}"), group)
+                            .expression_attribute_values(format!(":{group}"), minus(of_group));
+                    }
+                }
+                update.update_expression(format!("ADD {}", additions.join(", "))).build().part()
             }
             Remaining::None => {
                 let delete = Delete::builder()
                     .table_name(&self.table)
                     .set_key(Some(key))
-                    .condition_expression("attribute_not_exists(live) OR live <= :one")
-                    .expression_attribute_values(":one", number(1));
+                    .condition_expression("attribute_not_exists(live) OR live <= :count")
+                    .expression_attribute_values(":count", number(ids.len() as u64));
                 delete.build().part()
             }
         }
     }
+}
+
+fn minus(count: usize) -> AttributeValue {
+    AttributeValue::N(format!("-{count}"))
 }
 
 /// The block of an id. All tokens of a block write its item.

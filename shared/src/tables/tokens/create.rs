@@ -2,7 +2,9 @@
 
 use super::{
     blocks::total,
-    record::TokenRecord,
+    expiry::{EXPIRY_MARGIN, EXPIRY_SHARD, in_transactions, shard_of},
+    idempotency::IdempotencyKey,
+    record::{NewToken, TokenRecord},
     table::{TOKENS, TokenTable, token_key},
 };
 use crate::{
@@ -16,11 +18,14 @@ use crate::{
 };
 use aws_sdk_dynamodb::{
     error::ProvideErrorMetadata,
-    types::{CancellationReason, Put, ReturnValue, Select, TransactWriteItem, Update, builders::UpdateBuilder},
+    types::{CancellationReason, Put, ReturnValue, TransactWriteItem, Update, builders::UpdateBuilder},
 };
 use serde::Deserialize;
 
 const COUNTER: &str = "COUNTER";
+
+/// Transactions by which a creation frees what has ended: its caller waits for them.
+const FREED_AT_ONCE: usize = 4;
 
 /// A store's last id, and how many tokens it has at most.
 ///
@@ -36,15 +41,56 @@ pub struct Counter {
     deleted: u64,
 }
 
-/// What became of a new token.
+/// Why no token was made.
 #[derive(Debug)]
-pub enum Creation {
-    /// It is written.
-    Created(TokenRecord),
-    /// The maker is no more what it was when the token was decided on; what it is now, none if it is gone.
-    MakerChanged(Option<Item>),
+pub enum NotCreated {
     /// The store has as many tokens that have not ended as it may have.
-    Full,
+    Full {
+        /// So many.
+        max: u64,
+    },
+    /// An earlier request with the same key was another one.
+    KeyOfAnotherRequest,
+    /// An earlier request with the same key made a token that is gone.
+    KeyUsedUp,
+    /// Nobody can say.
+    Fault(Fault),
+}
+
+impl From<Fault> for NotCreated {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What was to be written with a token, and its condition did not hold.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its position.
+    pub position: usize,
+    /// What is there in its place, if it was to be given back.
+    pub item: Option<Item>,
+}
+
+/// What is to be made of what was read.
+pub struct Creation<'a> {
+    pub store_hash: &'a str,
+    pub token: &'a NewToken,
+    /// By which the request is known again.
+    pub idempotency_key: Option<&'a IdempotencyKey>,
+    /// May be out of date.
+    pub counter: Option<Counter>,
+    /// How many tokens the store may have that have not ended by `now`.
+    pub max: u64,
+    /// In Unix seconds.
+    pub now: u64,
+}
+
+/// A token that has ended.
+#[derive(Deserialize)]
+struct EndedToken {
+    id: u64,
+    ends_at: u64,
 }
 
 /// How far the counter may go.
@@ -70,27 +116,42 @@ impl TokenTable {
         Ok(())
     }
 
-    /// Writes a token, if at the same moment `maker` holds: it may be a while since the maker's password was looked at.
-    /// `record` makes the record once its id is known. `counter` may be out of date. `max` is how many tokens a store may have
-    /// that have not ended by `now`, in Unix seconds; those that have are counted only where there would be too many with them.
+    /// Writes a token under the next id, if at the same moment all holds that `beside` gives for this id, and writes that too.
+    ///
+    /// # Errors
+    /// [`NotCreated`]; [`NotCreated::KeyOfAnotherRequest`] and [`NotCreated::KeyUsedUp`] if another request with the same key was
+    /// faster. If that was the same request, its token is given.
     pub async fn create(
         &self,
-        store_hash: &str,
-        counter: Option<Counter>,
-        max: u64,
-        now: u64,
-        maker: &TransactWriteItem,
-        record: impl Fn(u64) -> TokenRecord,
-    ) -> Result<Creation, Fault> {
+        creation: &Creation<'_>,
+        beside: impl Fn(u64) -> Result<Vec<TransactWriteItem>, Fault>,
+    ) -> Result<Result<TokenRecord, Refused>, NotCreated> {
+        let created = self.create_first(creation, beside).await;
+        let Creation { store_hash, idempotency_key, now, .. } = *creation;
+        if let (Some(idempotency_key), Ok(Err(_)) | Err(NotCreated::Full { .. } | NotCreated::KeyUsedUp)) =
+            (idempotency_key, &created)
+        {
+            let first_request = together(self.first_request(store_hash, idempotency_key)).await?;
+            if let Some(token) = self.made_before(store_hash, Some(idempotency_key), first_request, now).await? {
+                return Ok(Ok(token));
+            }
+        }
+        created
+    }
+
+    async fn create_first(
+        &self,
+        creation: &Creation<'_>,
+        beside: impl Fn(u64) -> Result<Vec<TransactWriteItem>, Fault>,
+    ) -> Result<Result<TokenRecord, Refused>, NotCreated> {
+        let Creation { store_hash, token, counter, .. } = *creation;
         let counter = counter.unwrap_or_default();
-        let Some(mut room) = self.room(store_hash, counter, max, now).await? else {
-            return Ok(Creation::Full);
-        };
+        let mut room = self.room(creation, counter).await?;
         // Mostly nobody else is making one.
-        let token = record(counter.last_id + 1);
+        let record = token.record(counter.last_id + 1);
         let update = Update::builder()
             .update_expression("SET last_id = :id, deleted = :deleted ADD made :one")
-            .expression_attribute_values(":id", number(token.id))
+            .expression_attribute_values(":id", number(record.id))
             .expression_attribute_values(":deleted", number(room.deleted));
         let update = if counter.last_id == 0 {
             update.condition_expression("attribute_not_exists(pk)")
@@ -100,94 +161,131 @@ impl TokenTable {
                 .expression_attribute_values(":last_id", number(counter.last_id))
                 .expression_attribute_values(":max_made", number(room.max_made))
         };
-        match transact(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
-            Outcome::Done => return Ok(Creation::Created(token)),
-            Outcome::Refused(reasons) if was_refused(&reasons[0]) => return Ok(maker_changed(reasons)),
-            Outcome::Refused(_) | Outcome::Crossed(_) => {}
+        let (others, items) = self.items(creation, &record, update, beside(record.id)?)?;
+        match transact(&self.client, items).await? {
+            Outcome::Done => return Ok(Ok(record)),
+            Outcome::Refused(reasons) => {
+                if let Some(refused) = refused_beside(reasons, others) {
+                    return refused.map(Err);
+                }
+            }
+            Outcome::Crossed(_) => {}
         }
 
         let mut retries = Retries::within(self.patience);
-        let token = record(self.reserve_id(store_hash, &mut retries).await?);
+        let record = token.record(self.reserve_id(store_hash, &mut retries).await?);
         loop {
             let update = Update::builder()
                 .update_expression("ADD made :one")
                 .condition_expression("attribute_not_exists(made) OR made < :max_made")
                 .expression_attribute_values(":max_made", number(room.max_made));
-            match transact(&self.client, self.creation(store_hash, &token, update, maker)?).await? {
-                Outcome::Done => return Ok(Creation::Created(token)),
-                Outcome::Refused(reasons) if was_refused(&reasons[0]) => {
-                    return Ok(maker_changed(reasons));
-                }
-                Outcome::Refused(_) => {
+            let (others, items) = self.items(creation, &record, update, beside(record.id)?)?;
+            match transact(&self.client, items).await? {
+                Outcome::Done => return Ok(Ok(record)),
+                Outcome::Refused(reasons) => {
+                    if let Some(refused) = refused_beside(reasons, others) {
+                        return refused.map(Err);
+                    }
                     let fault = Fault::of_contention("TransactWriteItems", "others keep filling the store", None);
                     retries.wait(fault).await?;
                     let counter = together(self.counter(store_hash)).await?.unwrap_or_default();
-                    room = match self.room(store_hash, counter, max, now).await? {
-                        Some(room) => room,
-                        None => return Ok(Creation::Full),
-                    };
+                    room = self.room(creation, counter).await?;
                 }
                 Outcome::Crossed(fault) => retries.wait(fault).await?,
             }
         }
     }
 
-    /// How many tokens there may ever be made without counting again; none if there is no room for one more.
+    /// How many tokens there may ever be made without counting again. What has ended does not count, and where the store looks
+    /// full, some of it is freed.
     ///
     /// What is counted here is newer than the counter, so that at least as many have been deleted.
-    async fn room(&self, store_hash: &str, counter: Counter, max: u64, now: u64) -> Result<Option<Room>, Fault> {
+    async fn room(&self, creation: &Creation<'_>, counter: Counter) -> Result<Room, NotCreated> {
+        let Creation { store_hash, max, now, .. } = *creation;
         let Counter { made, mut deleted, .. } = counter;
         let mut max_live = max;
         if made.saturating_sub(deleted) >= max_live {
-            let live = total(&self.blocks(store_hash).await?);
+            let mut live = total(&self.blocks(store_hash).await?);
             deleted = deleted.max(made.saturating_sub(live));
             if live >= max_live {
-                max_live = max_live.saturating_add(self.ended(store_hash, now).await?);
+                let ended = self.ended_of(store_hash, now).await?;
+                let freed = self.free(store_hash, &ended, now).await;
+                live = live.saturating_sub(freed);
+                deleted += freed;
+                max_live = max_live.saturating_add((ended.len() as u64).saturating_sub(freed));
             }
             if live >= max_live {
-                return Ok(None);
+                return Err(NotCreated::Full { max });
             }
         }
-        Ok(Some(Room { deleted, max_made: deleted.saturating_add(max_live) }))
+        Ok(Room { deleted, max_made: deleted.saturating_add(max_live) })
     }
 
-    /// How many tokens have ended.
-    async fn ended(&self, store_hash: &str, now: u64) -> Result<u64, Fault> {
+    /// The tokens of a store that have ended.
+    async fn ended_of(&self, store_hash: &str, now: u64) -> Result<Vec<EndedToken>, Fault> {
         let request = self
             .query(store_hash)
-            .select(Select::Count)
             .key_condition_expression("pk = :pk AND begins_with(sk, :tokens)")
-            .filter_expression("exp <= :now")
+            .filter_expression("ends_at <= :now")
+            .projection_expression("id, ends_at")
             .expression_attribute_values(":tokens", string(TOKENS))
             .expression_attribute_values(":now", number(now));
-        let mut pages = request.into_paginator().send();
-        let mut ended = 0;
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| Fault::of_aws("Query", error))?;
-            ended += u64::try_from(page.count()).unwrap_or(0);
+        let mut items = request.into_paginator().items().send();
+        let mut ended = Vec::new();
+        while let Some(item) = items.next().await {
+            ended.push(from_item(item.map_err(|error| Fault::of_aws("Query", error))?)?);
         }
         Ok(ended)
     }
 
-    /// The items of a transaction that writes a token, first `maker`; `update` is what becomes of the counter.
-    fn creation(
+    /// Deletes some of those that have ended. Gives how many.
+    async fn free(&self, store_hash: &str, ended: &[EndedToken], now: u64) -> u64 {
+        let until = now.saturating_sub(EXPIRY_MARGIN);
+        let ids = ended.iter().filter(|token| token.ends_at <= until).map(|token| token.id).collect();
+        let mut freed = 0;
+        for part in in_transactions(store_hash, ids).iter().take(FREED_AT_ONCE) {
+            match self.delete_ended(part, until).await {
+                Ok(deleted) => freed += deleted,
+                // There is room without it: what has ended does not count.
+                Err(fault) => {
+                    tracing::warn!(cause = %fault, "what has ended is not freed");
+                    break;
+                }
+            }
+        }
+        freed
+    }
+
+    /// The items of a transaction that writes a token: first those beside it, then the key, if there is one. Gives the number of
+    /// the first too. `update` is what becomes of the counter.
+    fn items(
         &self,
-        store_hash: &str,
+        creation: &Creation<'_>,
         token: &TokenRecord,
         update: UpdateBuilder,
-        maker: &TransactWriteItem,
-    ) -> Result<Vec<TransactWriteItem>, Fault> {
+        beside: Vec<TransactWriteItem>,
+    ) -> Result<(Others, Vec<TransactWriteItem>), Fault> {
+        let Creation { store_hash, idempotency_key, now, .. } = *creation;
         let update = update
             .table_name(&self.table)
             .set_key(Some(key(store_hash, COUNTER.into())))
             .expression_attribute_values(":one", number(1));
         let mut item = to_item(key(store_hash, token_key(token.id)), token)?;
         item.insert("email_key".into(), string(email_key(&token.email)));
+        if token.ends_at.is_some() {
+            item.insert(EXPIRY_SHARD.into(), number(shard_of(store_hash)));
+        }
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)");
-        Ok(vec![maker.clone(), update.build().part()?, put.build().part()?, self.count_in_block(store_hash, token.id)?])
+        let others = Others { beside: beside.len(), has_key: idempotency_key.is_some() };
+        let mut items = beside;
+        if let Some(idempotency_key) = idempotency_key {
+            items.push(self.remember(store_hash, idempotency_key, token.id, now)?);
+        }
+        items.extend([update.build().part()?, put.build().part()?, self.count_in_block(store_hash, token.id)?]);
+        Ok((others, items))
     }
 
     /// The next id, which nobody else gets. It is lost if no token is made of it.
@@ -216,7 +314,19 @@ impl TokenTable {
     }
 }
 
-/// Of the reasons against a creation, in which the maker comes first.
-fn maker_changed(reasons: Vec<CancellationReason>) -> Creation {
-    Creation::MakerChanged(reasons.into_iter().next().and_then(|reason| reason.item))
+/// What comes in a transaction before the token and what counts it.
+#[derive(Clone, Copy)]
+struct Others {
+    beside: usize,
+    has_key: bool,
+}
+
+/// Of the reasons against a creation, one that no other id would change.
+fn refused_beside(reasons: Vec<CancellationReason>, others: Others) -> Option<Result<Refused, NotCreated>> {
+    if others.has_key && reasons.get(others.beside).is_some_and(was_refused) {
+        return Some(Err(NotCreated::KeyUsedUp));
+    }
+    let beside = reasons.into_iter().take(others.beside).enumerate();
+    let mut refused = beside.filter(|(_, reason)| was_refused(reason));
+    refused.next().map(|(position, reason)| Ok(Refused { position, item: reason.item }))
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     fault::Fault,
     tables::{
-        items::{email_key, key, string},
+        items::{Item, email_key, from_item, key, string},
         retries::Retries,
         transactions::{Outcome, Part, transact, was_refused},
     },
@@ -55,12 +55,14 @@ pub enum Deletion {
 }
 
 impl TokenTable {
-    /// Deletes a token, if at the same moment all `checks` hold. `itself` is what it must be where it deletes itself.
+    /// Deletes a token, if at the same moment all `checks` hold. `itself` is what it must be by `now`, in Unix seconds, where it
+    /// deletes itself.
     pub async fn delete(
         &self,
         store_hash: &str,
         wanted: &Wanted,
         itself: Option<&TokenIdentity>,
+        now: u64,
         checks: Vec<TransactWriteItem>,
     ) -> Result<Deletion, Fault> {
         let mut retries = Retries::within(self.patience);
@@ -68,22 +70,20 @@ impl TokenTable {
         let mut remaining = Remaining::Some;
         loop {
             let mut items = vec![
-                self.deletion(store_hash, wanted, itself)?,
-                self.discount_in_block(store_hash, wanted.id, remaining)?,
+                self.deletion(store_hash, wanted, itself, now)?,
+                self.discount_in_block(store_hash, &[wanted.id], remaining)?,
             ];
             items.extend(checks.iter().cloned());
             let fault = match transact(&self.client, items).await? {
                 Outcome::Done => return Ok(Deletion::Deleted),
                 Outcome::Refused(reasons) => {
-                    if let Some(refusal) = refusal(&reasons, itself) {
+                    if let Some(refusal) = refusal(&reasons, itself, now) {
                         return Ok(refusal);
                     }
-                    if let Remaining::Some = remaining {
-                        remaining = Remaining::None;
-                        continue;
+                    match remaining.refused() {
+                        Ok(()) => continue,
+                        Err(fault) => fault,
                     }
-                    remaining = Remaining::Some;
-                    Fault::of_contention("TransactWriteItems", "others in the block come and go", None)
                 }
                 Outcome::Crossed(fault) => fault,
             };
@@ -91,13 +91,18 @@ impl TokenTable {
         }
     }
 
-    /// In a transaction, that a token has not been deleted.
-    pub fn identity_check(&self, store_hash: &str, token: &TokenIdentity) -> Result<TransactWriteItem, Fault> {
+    /// In a transaction, that a token has not been deleted, nor replaced and ended by `now`.
+    pub fn identity_check(
+        &self,
+        store_hash: &str,
+        token: &TokenIdentity,
+        now: u64,
+    ) -> Result<TransactWriteItem, Fault> {
         let mut check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(store_hash, token_key(token.id))))
             .condition_expression(token.condition());
-        for (name, value) in token.values() {
+        for (name, value) in token.values(now) {
             check = check.expression_attribute_values(name, value);
         }
         check.build().part()
@@ -109,6 +114,7 @@ impl TokenTable {
         store_hash: &str,
         wanted: &Wanted,
         itself: Option<&TokenIdentity>,
+        now: u64,
     ) -> Result<TransactWriteItem, Fault> {
         let mut condition = vec!["attribute_exists(pk)".to_owned()];
         let mut delete = Delete::builder()
@@ -126,7 +132,7 @@ impl TokenTable {
         }
         if let Some(itself) = itself {
             condition.push(itself.condition());
-            for (name, value) in itself.values() {
+            for (name, value) in itself.values(now) {
                 delete = delete.expression_attribute_values(name, value);
             }
         }
@@ -135,9 +141,12 @@ impl TokenTable {
 }
 
 /// Why nothing was deleted, of the reasons for the token, for its block and for each check; none if it was only that of the block.
-fn refusal(reasons: &[CancellationReason], itself: Option<&TokenIdentity>) -> Option<Deletion> {
+fn refusal(reasons: &[CancellationReason], itself: Option<&TokenIdentity>, now: u64) -> Option<Deletion> {
     let (of_token, of_checks) = (reasons.first()?, reasons.get(2..)?);
-    if itself.is_some_and(|itself| was_refused(of_token) && !itself.is_of_item(of_token.item.as_ref())) {
+    let is_good = |itself: &TokenIdentity, item: Option<&Item>| {
+        itself.check(item.and_then(|item| from_item(item.clone()).ok()), now).is_ok()
+    };
+    if itself.is_some_and(|itself| was_refused(of_token) && !is_good(itself, of_token.item.as_ref())) {
         return Some(Deletion::NotItself);
     }
     let failed = of_checks.iter().enumerate().find(|(_, reason)| was_refused(reason));

@@ -1,0 +1,151 @@
+//! Removing tokens that have ended.
+//!
+//! Those that end are in an index, by when they do, so that it costs what ends and not what lives. Which of them are deleted the
+//! transaction decides that lowers the counts too.
+
+use super::{
+    blocks::{Remaining, block_of},
+    table::{TOKENS, TokenTable, token_key},
+};
+use crate::{
+    fault::Fault,
+    tables::{
+        items::{from_item, key, number},
+        retries::Retries,
+        transactions::{Outcome, Part, transact, was_refused},
+    },
+};
+use aws_sdk_dynamodb::{
+    operation::query::{QueryError, QueryOutput},
+    types::{Delete, TransactWriteItem},
+};
+use aws_smithy_async::future::pagination_stream::PaginationStream;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::Response;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The index of the tokens that end, by [`EXPIRY_SHARD`] and [`ENDS_AT`].
+pub const EXPIRING_TOKENS: &str = "expiring-tokens";
+/// Partition key of the index: a number below [`EXPIRY_SHARDS`].
+pub const EXPIRY_SHARD: &str = "expiry_shard";
+/// Sort key of the index.
+pub const ENDS_AT: &str = "ends_at";
+
+/// Partitions of the index. Each takes 1,000 writes a second; to look into one where nothing has ended costs half a read unit.
+pub const EXPIRY_SHARDS: u64 = 8;
+
+/// Seconds for which a token stays that has ended: clocks differ.
+pub const EXPIRY_MARGIN: u64 = 300;
+
+/// Tokens that one transaction deletes. It may have 100 items; fewer are crossed more seldom.
+const DELETIONS: usize = 50;
+
+/// Tokens of a store that have ended, all in one block.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EndedTokens {
+    pub store_hash: String,
+    ids: Vec<u64>,
+}
+
+/// The tokens of a part of the index that have ended.
+pub struct Ended {
+    pages: PaginationStream<Result<QueryOutput, SdkError<QueryError, Response>>>,
+}
+
+#[derive(Deserialize)]
+struct IndexKey {
+    pk: String,
+    sk: String,
+}
+
+impl Ended {
+    /// Some more of them, those together that one transaction can delete.
+    ///
+    /// # Errors
+    /// If DynamoDB fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<EndedTokens>>, Fault> {
+        let Some(page) = self.pages.next().await else { return Ok(None) };
+        let page = page.map_err(|error| Fault::of_aws("Query", error))?;
+        let mut by_store = BTreeMap::<_, Vec<_>>::new();
+        for item in page.items.unwrap_or_default() {
+            let IndexKey { pk, sk } = from_item(item)?;
+            let id = sk.strip_prefix(TOKENS).and_then(|id| id.parse().ok());
+            by_store.entry(pk).or_default().push(id.ok_or_else(|| Fault::in_words("a token has another key"))?);
+        }
+        Ok(Some(by_store.into_iter().flat_map(|(store_hash, ids)| in_transactions(&store_hash, ids)).collect()))
+    }
+}
+
+/// Parts of these tokens that one transaction each can delete.
+pub(super) fn in_transactions(store_hash: &str, mut ids: Vec<u64>) -> Vec<EndedTokens> {
+    ids.sort_unstable();
+    let blocks = ids.chunk_by(|one, other| block_of(*one) == block_of(*other));
+    let parts = blocks.flat_map(|ids| ids.chunks(DELETIONS));
+    parts.map(|ids| EndedTokens { store_hash: store_hash.into(), ids: ids.to_vec() }).collect()
+}
+
+impl TokenTable {
+    /// The tokens of all stores in a part of the index that had ended by `until`, in Unix seconds. What is read may be out of date.
+    #[must_use]
+    pub fn ended(&self, shard: u64, until: u64) -> Ended {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(EXPIRING_TOKENS)
+            .key_condition_expression(format!("{EXPIRY_SHARD} = :shard AND {ENDS_AT} <= :until"))
+            .expression_attribute_values(":shard", number(shard))
+            .expression_attribute_values(":until", number(until));
+        Ended { pages: query.into_paginator().send() }
+    }
+
+    /// Deletes those of these tokens that are there and had ended by `until`, in Unix seconds. Gives how many.
+    ///
+    /// # Errors
+    /// If DynamoDB fails, or others are in the way for too long. Then none are deleted, or nobody can say.
+    pub async fn delete_ended(&self, ended: &EndedTokens, until: u64) -> Result<u64, Fault> {
+        let EndedTokens { store_hash, ids } = ended;
+        let mut left = ids.clone();
+        let mut retries = Retries::within(self.patience);
+        let mut remaining = Remaining::Some;
+        while !left.is_empty() {
+            let deletions = left.iter().map(|id| self.deletion_of_ended(store_hash, *id, until));
+            let mut items = deletions.collect::<Result<Vec<_>, _>>()?;
+            items.push(self.discount_in_block(store_hash, &left, remaining)?);
+            let fault = match transact(&self.client, items).await? {
+                Outcome::Done => return Ok(left.len() as u64),
+                Outcome::Refused(reasons) => {
+                    let before = left.len();
+                    let mut reasons = reasons.iter();
+                    left.retain(|_| !reasons.next().is_some_and(was_refused));
+                    if left.len() < before {
+                        continue;
+                    }
+                    match remaining.refused() {
+                        Ok(()) => continue,
+                        Err(fault) => fault,
+                    }
+                }
+                Outcome::Crossed(fault) => fault,
+            };
+            retries.wait(fault).await?;
+        }
+        Ok(0)
+    }
+
+    /// In a transaction, that a token is deleted that had ended.
+    fn deletion_of_ended(&self, store_hash: &str, id: u64, until: u64) -> Result<TransactWriteItem, Fault> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(store_hash, token_key(id))))
+            .condition_expression(format!("{ENDS_AT} <= :until"))
+            .expression_attribute_values(":until", number(until));
+        delete.build().part()
+    }
+}
+
+/// The part of the index in which a store's tokens are.
+pub(super) fn shard_of(store_hash: &str) -> u64 {
+    store_hash.bytes().map(u64::from).sum::<u64>() % EXPIRY_SHARDS
+}
