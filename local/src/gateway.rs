@@ -24,6 +24,7 @@ use issue_storefront_token::IssueStorefrontToken;
 use lambda_http::Body as LambdaBody;
 use list_backend_tokens::ListBackendTokens;
 use login_customer::LoginCustomer;
+use rotate_backend_token::RotateBackendToken;
 use shared::{
     clock::Clock,
     configuration::Configuration,
@@ -58,9 +59,10 @@ pub struct Route {
 type Invoke = for<'a> fn(&'a Services, &'a str) -> BoxFuture<'a, Response>;
 
 /// All routes.
-pub static ROUTES: [Route; 7] = [
+pub static ROUTES: [Route; 8] = [
     route::<CreateBackendToken>(Method::POST, "/auth/backend"),
     route::<DeleteBackendToken>(Method::DELETE, "/auth/backend"),
+    route::<RotateBackendToken>(Method::POST, "/auth/backend/rotate"),
     route::<ListBackendTokens>(Method::GET, "/backend/tokens"),
     route::<ExchangeCustomerJwt>(Method::GET, "/auth/storefront"),
     route::<LoginCustomer>(Method::POST, "/auth/customers"),

@@ -16,16 +16,25 @@ pub mod server;
 
 use aws_config::SdkConfig;
 use bigcommerce::BigCommerce;
+use expire_tokens::ExpireTokens;
 use secrets_manager::SecretsManager;
 use server::{Server, StartError};
 use shared::{
-    bigcommerce::Addresses, clock::Clock, configuration::Configuration, tables::directory::CustomerDirectory,
+    bigcommerce::Addresses,
+    clock::Clock,
+    configuration::Configuration,
+    tables::{directory::CustomerDirectory, tokens::TokenTable},
 };
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
+use tokio::{task::JoinHandle, time::interval};
+
+/// Between two runs of what removes ended tokens.
+const EXPIRE_EVERY: Duration = Duration::from_hours(1);
 
 /// How to start the stack.
 #[derive(Debug)]
@@ -83,6 +92,7 @@ pub struct Stack {
     pub bigcommerce: Option<Server>,
     /// Configuration of SDK clients that speak to the local AWS.
     pub sdk_config: SdkConfig,
+    expiry: JoinHandle<()>,
     _folder: Option<File>,
 }
 
@@ -107,15 +117,29 @@ impl Stack {
         demo::prepare(&sdk_config, &options.configuration).await?;
         demo::set_customer_directory(&sdk_config, &options.configuration, options.customer_directory).await?;
         let api = gateway::start(api_listener, &sdk_config, &options.configuration, &options.clock)?;
-        Ok(Self { api, aws, bigcommerce, sdk_config, _folder: folder })
+        let expiry = tokio::spawn(expire_tokens(sdk_config.clone(), options.configuration.tokens_table, options.clock));
+        Ok(Self { api, aws, bigcommerce, sdk_config, expiry, _folder: folder })
     }
 
     /// Lets open requests finish, and stops.
     pub async fn stop(self) {
+        self.expiry.abort();
         self.api.stop().await;
         self.aws.stop().await;
         if let Some(bigcommerce) = self.bigcommerce {
             bigcommerce.stop().await;
         }
+    }
+}
+
+/// Does what a schedule has the function `expire-tokens` do.
+async fn expire_tokens(sdk_config: SdkConfig, table: String, clock: Clock) {
+    let tokens = TokenTable::new(aws_sdk_dynamodb::Client::new(&sdk_config), table);
+    let function = ExpireTokens::new(tokens, clock.clone());
+    let mut hours = interval(EXPIRE_EVERY);
+    loop {
+        hours.tick().await;
+        // It logs its failures, and the next run goes on.
+        let _ = function.run(clock.now() + EXPIRE_EVERY.as_secs()).await;
     }
 }
