@@ -16,8 +16,8 @@ pub fn start() {
     }));
 }
 
-/// Lets through the lines of this crate, which logs for the API's functions, of the authorizer, of the rotation and of the
-/// local stack from `level` on. All others may only warn: below that the SDK logs whole requests.
+/// Lets through the lines of this crate, which logs for the API's functions, of those that answer no requests, and of the local
+/// stack from `level` on. All others may only warn: below that the SDK logs whole requests.
 #[must_use]
 pub fn filter(level: LevelFilter) -> Targets {
     let libraries = level.min(LevelFilter::WARN);
@@ -27,6 +27,7 @@ pub fn filter(level: LevelFilter) -> Targets {
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_target("shared", level)
         .with_target("authorize_request", level)
+        .with_target("expire_tokens", level)
         .with_target("rotate_signing_key", level)
         .with_target("local", level)
 }

@@ -32,6 +32,7 @@ impl ExpireTokens {
         let mut removed = 0;
         let ended = self.remove(deadline, &mut removed).await;
         match &ended {
+            Ok(()) if removed == 0 => {}
             Ok(()) => tracing::info!(removed, "ended tokens removed"),
             Err(fault) => tracing::error!(removed, error = %fault, "ended tokens not removed"),
         }

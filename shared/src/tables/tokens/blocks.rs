@@ -137,10 +137,10 @@ impl TokenTable {
                 for group in GROUPS {
                     let of_group = ids.iter().filter(|id| group_of(**id) == group).count();
                     if of_group > 0 {
-                        additions.push(format!("#{group} :{group}"));
+                        additions.push(format!("#g{group} :g{group}"));
                         update = update
-                            .expression_attribute_names(format!("#{group}"), group)
-                            .expression_attribute_values(format!(":{group}"), minus(of_group));
+                            .expression_attribute_names(format!("#g{group}"), group)
+                            .expression_attribute_values(format!(":g{group}"), minus(of_group));
                     }
                 }
                 update.update_expression(format!("ADD {}", additions.join(", "))).build().part()

@@ -100,6 +100,31 @@ struct Room {
     max_made: u64,
 }
 
+impl Room {
+    /// What becomes of the counter with a token under the next id, if it is that still.
+    fn counting_next(&self, counter: Counter, id: u64) -> UpdateBuilder {
+        let update = Update::builder()
+            .update_expression("SET last_id = :id, deleted = :deleted ADD made :one")
+            .expression_attribute_values(":id", number(id))
+            .expression_attribute_values(":deleted", number(self.deleted));
+        if counter.last_id == 0 {
+            return update.condition_expression("attribute_not_exists(pk)");
+        }
+        update
+            .condition_expression("last_id = :last_id AND made < :max_made")
+            .expression_attribute_values(":last_id", number(counter.last_id))
+            .expression_attribute_values(":max_made", number(self.max_made))
+    }
+
+    /// What becomes of it with a token whose id is reserved.
+    fn counting(&self) -> UpdateBuilder {
+        Update::builder()
+            .update_expression("ADD made :one")
+            .condition_expression("attribute_not_exists(made) OR made < :max_made")
+            .expression_attribute_values(":max_made", number(self.max_made))
+    }
+}
+
 impl TokenTable {
     /// The counter; none before the first token.
     pub fn counter(&self, store_hash: &str) -> Read<Counter> {
@@ -147,45 +172,28 @@ impl TokenTable {
         let Creation { store_hash, token, counter, .. } = *creation;
         let counter = counter.unwrap_or_default();
         let mut room = self.room(creation, counter).await?;
-        // Mostly nobody else is making one.
-        let record = token.record(counter.last_id + 1);
-        let update = Update::builder()
-            .update_expression("SET last_id = :id, deleted = :deleted ADD made :one")
-            .expression_attribute_values(":id", number(record.id))
-            .expression_attribute_values(":deleted", number(room.deleted));
-        let update = if counter.last_id == 0 {
-            update.condition_expression("attribute_not_exists(pk)")
-        } else {
-            update
-                .condition_expression("last_id = :last_id AND made < :max_made")
-                .expression_attribute_values(":last_id", number(counter.last_id))
-                .expression_attribute_values(":max_made", number(room.max_made))
-        };
-        let (others, items) = self.items(creation, &record, update, beside(record.id)?)?;
-        match transact(&self.client, items).await? {
-            Outcome::Done => return Ok(Ok(record)),
-            Outcome::Refused(reasons) => {
-                if let Some(refused) = refused_beside(reasons, others) {
-                    return refused.map(Err);
-                }
-            }
-            Outcome::Crossed(_) => {}
-        }
-
         let mut retries = Retries::within(self.patience);
-        let record = token.record(self.reserve_id(store_hash, &mut retries).await?);
+        // Mostly nobody else is making one, and the next id is free.
+        let mut reserved_id = None;
         loop {
-            let update = Update::builder()
-                .update_expression("ADD made :one")
-                .condition_expression("attribute_not_exists(made) OR made < :max_made")
-                .expression_attribute_values(":max_made", number(room.max_made));
+            let record = token.record(reserved_id.unwrap_or(counter.last_id + 1));
+            let update = match reserved_id {
+                Some(_) => room.counting(),
+                None => room.counting_next(counter, record.id),
+            };
             let (others, items) = self.items(creation, &record, update, beside(record.id)?)?;
-            match transact(&self.client, items).await? {
+            let outcome = transact(&self.client, items).await?;
+            if let Outcome::Refused(reasons) = &outcome
+                && let Some(refused) = refused_beside(reasons, others)
+            {
+                return refused.map(Err);
+            }
+            match outcome {
                 Outcome::Done => return Ok(Ok(record)),
-                Outcome::Refused(reasons) => {
-                    if let Some(refused) = refused_beside(reasons, others) {
-                        return refused.map(Err);
-                    }
+                Outcome::Refused(_) | Outcome::Crossed(_) if reserved_id.is_none() => {
+                    reserved_id = Some(self.reserve_id(store_hash, &mut retries).await?);
+                }
+                Outcome::Refused(_) => {
                     let fault = Fault::of_contention("TransactWriteItems", "others keep filling the store", None);
                     retries.wait(fault).await?;
                     let counter = together(self.counter(store_hash)).await?.unwrap_or_default();
@@ -322,11 +330,10 @@ struct Others {
 }
 
 /// Of the reasons against a creation, one that no other id would change.
-fn refused_beside(reasons: Vec<CancellationReason>, others: Others) -> Option<Result<Refused, NotCreated>> {
+fn refused_beside(reasons: &[CancellationReason], others: Others) -> Option<Result<Refused, NotCreated>> {
     if others.has_key && reasons.get(others.beside).is_some_and(was_refused) {
         return Some(Err(NotCreated::KeyUsedUp));
     }
-    let beside = reasons.into_iter().take(others.beside).enumerate();
-    let mut refused = beside.filter(|(_, reason)| was_refused(reason));
-    refused.next().map(|(position, reason)| Ok(Refused { position, item: reason.item }))
+    let position = reasons.iter().take(others.beside).position(was_refused)?;
+    Some(Ok(Refused { position, item: reasons[position].item.clone() }))
 }
