@@ -26,7 +26,7 @@ impl From<NotCreated> for Error {
         match not_created {
             NotCreated::Full { max } => Self::TooManyTokens { max },
             NotCreated::KeyOfAnotherRequest => {
-                invalid_field(IDEMPOTENCY_KEY, "was used with another body; a new request needs a new key.")
+                invalid_field(IDEMPOTENCY_KEY, "was used for another request; a new request needs a new key.")
             }
             NotCreated::KeyUsedUp => {
                 invalid_field(IDEMPOTENCY_KEY, "its token is no longer there; a new request needs a new key.")

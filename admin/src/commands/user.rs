@@ -233,7 +233,7 @@ async fn live_tokens_made(tool: &Tool, store: &str, email: &str) -> Result<u64, 
     let mut tokens = tool.stack.accounts.tokens(store);
     let mut live = 0;
     while let Some(token) = tokens.next().await? {
-        let is_live = token.record.exp.is_none_or(|end| end > now);
+        let is_live = token.record.ends_at.is_none_or(|end| end > now);
         live += u64::from(is_live && email_key(&token.record.email) == email_key(email));
     }
     Ok(live)

@@ -16,7 +16,7 @@ use shared::{
     services::Services,
     tables::{
         directory::BackendUser,
-        items::from_item,
+        items::{email_key, from_item},
         login_attempts::Reservation,
         reads::together,
         tokens::{Counter, Creation, EventChannel, IdempotencyKey, NewToken, TokenRecord},
@@ -139,5 +139,5 @@ fn read(request: &Request) -> Result<Body, Error> {
 /// All that makes two requests the same, but for the password: it is checked each time.
 fn fingerprint(body: &Body) -> Value {
     let Body { email, name, begin_at, end_at, scopes, .. } = body;
-    json!([CreateBackendToken::NAME, email, name, begin_at, end_at, scopes])
+    json!([CreateBackendToken::NAME, email_key(email), name, begin_at, end_at, scopes])
 }

@@ -9,6 +9,9 @@ use shared::{
     tables::tokens::{EXPIRY_MARGIN, EXPIRY_SHARDS, TokenTable},
 };
 
+/// Failures, one after the other, after which a run ends.
+const MAX_FAILURES: u32 = 10;
+
 /// Seconds before its deadline in which a run begins nothing more: what is under way takes some.
 const RESERVE: u64 = 30;
 
@@ -41,7 +44,7 @@ impl ExpireTokens {
 
     async fn remove(&self, deadline: u64, removed: &mut u64) -> Result<(), Fault> {
         let until = self.clock.now().saturating_sub(EXPIRY_MARGIN);
-        let mut outcome = Ok(());
+        let (mut outcome, mut failures) = (Ok(()), 0);
         for shard in 0..EXPIRY_SHARDS {
             let mut ended = self.tokens.ended(shard, until);
             while let Some(parts) = ended.next().await? {
@@ -51,9 +54,12 @@ impl ExpireTokens {
                         return outcome;
                     }
                     match self.tokens.delete_ended(part, until).await {
-                        Ok(count) => *removed += count,
-                        Err(fault) if fault.is_transient => return Err(fault),
-                        Err(fault) => outcome = Err(fault),
+                        Ok(count) => (*removed, failures) = (*removed + count, 0),
+                        // It may be of this store alone.
+                        Err(fault) => (outcome, failures) = (Err(fault), failures + 1),
+                    }
+                    if failures == MAX_FAILURES {
+                        return outcome;
                     }
                 }
             }

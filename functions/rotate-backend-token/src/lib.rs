@@ -34,7 +34,7 @@ impl Endpoint for RotateBackendToken {
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
         let Services { auth, tokens, clock, .. } = services;
         let caller = auth.caller(request.headers(), None).await?;
-        let body = caller.confirm_before_refusing(read(request)).await?;
+        let body = caller.confirm_before_refusing(read(request, &caller.ids())).await?;
         let caller = caller.who_changes(body.id);
         let checks = caller.checks()?;
         let key = body.idempotency_key.as_ref();
@@ -103,13 +103,13 @@ fn refusal(not_rotated: NotRotated, checks: &CredentialChecks) -> Error {
     }
 }
 
-fn read(request: &Request) -> Result<Body, Error> {
+fn read(request: &Request, caller: &[String]) -> Result<Body, Error> {
     body_fields(request)?.read(|fields| {
         let id = fields.required("id", positive_integer);
         let overlap = fields.optional("overlapSeconds", integer_in(0..=MAX_OVERLAP)).unwrap_or(DEFAULT_OVERLAP);
         let end_at = fields.optional("endAt", unix_seconds);
-        // All that makes two requests the same.
-        let fingerprint = json!([RotateBackendToken::NAME, id, overlap, end_at]);
+        // All that makes two requests the same. With a key that can be guessed, the bearer of the old token must not get the new one.
+        let fingerprint = json!([RotateBackendToken::NAME, caller, id, overlap, end_at]);
         let idempotency_key = idempotency_key(request, fields).map(|key| IdempotencyKey::new(&key, &fingerprint));
         Body { id, overlap, end_at, idempotency_key }
     })

@@ -231,6 +231,16 @@ impl UnconfirmedCaller<'_> {
         matches!(credential, Credential::Token(token) if Some(token.id) == self.itself)
     }
 
+    /// What tells the caller's credentials from those of others of the store.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        let ids = self.credentials.iter().map(|credential| match credential {
+            Credential::Token(token) => token.id.to_string(),
+            Credential::ApiAccount { sha256 } => sha256.clone(),
+        });
+        ids.collect()
+    }
+
     /// Whether what a credential allows is enough.
     fn suffices(&self, credential: &Credential, scopes: &Scopes) -> bool {
         self.concerns_itself(credential) || self.needed.is_none_or(|needed| scopes.allow(needed))

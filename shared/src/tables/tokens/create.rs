@@ -21,11 +21,9 @@ use aws_sdk_dynamodb::{
     types::{CancellationReason, Put, ReturnValue, TransactWriteItem, Update, builders::UpdateBuilder},
 };
 use serde::Deserialize;
+use std::time::Duration;
 
 const COUNTER: &str = "COUNTER";
-
-/// Transactions by which a creation frees what has ended: its caller waits for them.
-const FREED_AT_ONCE: usize = 4;
 
 /// A store's last id, and how many tokens it has at most.
 ///
@@ -100,6 +98,13 @@ struct Room {
     max_made: u64,
 }
 
+impl Counter {
+    /// As it must be where there is a token of this id: it may have been read a moment before the token was made.
+    pub(super) fn after(self, id: u64) -> Self {
+        Self { last_id: self.last_id.max(id), ..self }
+    }
+}
+
 impl Room {
     /// What becomes of the counter with a token under the next id, if it is that still.
     fn counting_next(&self, counter: Counter, id: u64) -> UpdateBuilder {
@@ -152,16 +157,20 @@ impl TokenTable {
         beside: impl Fn(u64) -> Result<Vec<TransactWriteItem>, Fault>,
     ) -> Result<Result<TokenRecord, Refused>, NotCreated> {
         let created = self.create_first(creation, beside).await;
-        let Creation { store_hash, idempotency_key, now, .. } = *creation;
-        if let (Some(idempotency_key), Ok(Err(_)) | Err(NotCreated::Full { .. } | NotCreated::KeyUsedUp)) =
-            (idempotency_key, &created)
+        if let Err(NotCreated::Full { .. } | NotCreated::KeyUsedUp) = created
+            && let Some(token) = self.made_meanwhile(creation).await?
         {
-            let first_request = together(self.first_request(store_hash, idempotency_key)).await?;
-            if let Some(token) = self.made_before(store_hash, Some(idempotency_key), first_request, now).await? {
-                return Ok(Ok(token));
-            }
+            return Ok(Ok(token));
         }
         created
+    }
+
+    /// The token that another request with the same key has made since this one looked.
+    pub(super) async fn made_meanwhile(&self, creation: &Creation<'_>) -> Result<Option<TokenRecord>, NotCreated> {
+        let Creation { store_hash, idempotency_key, now, .. } = *creation;
+        let first_request = idempotency_key.map(|key| self.first_request(store_hash, key));
+        let first_request = together(first_request).await?;
+        self.made_before(store_hash, idempotency_key, first_request.flatten(), now).await
     }
 
     async fn create_first(
@@ -246,22 +255,19 @@ impl TokenTable {
         Ok(ended)
     }
 
-    /// Deletes some of those that have ended. Gives how many.
+    /// Deletes some of those that have ended, so that they need not be counted again and again. Gives how many.
+    ///
+    /// A caller waits for it, and there is room without it. So it is one transaction, which others' are not waited for, and of
+    /// several callers at once each has another in hand, if there is another.
     async fn free(&self, store_hash: &str, ended: &[EndedToken], now: u64) -> u64 {
         let until = now.saturating_sub(EXPIRY_MARGIN);
         let ids = ended.iter().filter(|token| token.ends_at <= until).map(|token| token.id).collect();
-        let mut freed = 0;
-        for part in in_transactions(store_hash, ids).iter().take(FREED_AT_ONCE) {
-            match self.delete_ended(part, until).await {
-                Ok(deleted) => freed += deleted,
-                // There is room without it: what has ended does not count.
-                Err(fault) => {
-                    tracing::warn!(cause = %fault, "what has ended is not freed");
-                    break;
-                }
-            }
-        }
-        freed
+        let parts = in_transactions(store_hash, ids);
+        let Some(part) = fastrand::choice(&parts) else { return 0 };
+        self.clone().with_patience(Duration::ZERO).delete_ended(part, until).await.unwrap_or_else(|fault| {
+            tracing::warn!(cause = %fault, "what has ended is not freed");
+            0
+        })
     }
 
     /// The items of a transaction that writes a token: first those beside it, then the key, if there is one. Gives the number of
@@ -331,9 +337,9 @@ struct Others {
 
 /// Of the reasons against a creation, one that no other id would change.
 fn refused_beside(reasons: &[CancellationReason], others: Others) -> Option<Result<Refused, NotCreated>> {
-    if others.has_key && reasons.get(others.beside).is_some_and(was_refused) {
-        return Some(Err(NotCreated::KeyUsedUp));
+    if let Some(position) = reasons.iter().take(others.beside).position(was_refused) {
+        return Some(Ok(Refused { position, item: reasons[position].item.clone() }));
     }
-    let position = reasons.iter().take(others.beside).position(was_refused)?;
-    Some(Ok(Refused { position, item: reasons[position].item.clone() }))
+    let of_key = reasons.get(others.beside).filter(|reason| others.has_key && was_refused(reason));
+    of_key.map(|_| Err(NotCreated::KeyUsedUp))
 }

@@ -177,7 +177,7 @@ impl TokenIdentity {
     pub fn check(&self, record: Option<TokenRecord>, now: u64) -> Result<TokenRecord, &'static str> {
         let record = record.filter(|record| *self == record.identity()).ok_or(DELETED)?;
         // Nothing is gained by a leeway here: whoever replaces a token that has leaked wants it gone.
-        if record.replaced_by.is_some() && record.ends_at.is_some_and(|end| end <= now) {
+        if record.replaced_by.is_some() && record.ends_at.is_none_or(|end| end <= now) {
             return Err("replaced, and its overlap is over");
         }
         Ok(record)

@@ -91,8 +91,9 @@ impl TokenTable {
             scopes: old.scopes.clone(),
             replaces: Some(replaced),
         };
-        // A token that ends at once makes room for the one in its place.
-        let max = max + u64::from(overlap == 0);
+        // Where the old one ends at once, there are not more than before.
+        let max = if overlap == 0 { u64::MAX } else { max };
+        let counter = counter.map(|counter| counter.after(old.id));
         let creation = Creation { store_hash, token: &token, idempotency_key, counter, max, now };
         let beside = |id| {
             let mut items = checks.to_vec();
@@ -109,6 +110,9 @@ impl TokenTable {
         }
         if refused.position == checks.len() {
             return Err(NotRotated::MakerForbidden);
+        }
+        if let Some(token) = self.made_meanwhile(&creation).await? {
+            return Ok(token);
         }
         let present = refused.item.map(from_item::<TokenRecord>).transpose()?;
         let by = present.and_then(|present| present.replaced_by);
