@@ -22,6 +22,7 @@ async fn the_description_that_is_served_names_the_endpoints() {
             "OPTIONS /auth/customers",
             "OPTIONS /auth/storefront",
             "POST /auth/backend",
+            "POST /auth/backend/rotate",
             "POST /auth/customers",
             "POST /auth/customers/storefront",
             "POST /oauth/introspect",
