@@ -28,7 +28,7 @@ async fn the_commands_give_the_answers_that_stand_below_them() {
         let shown: Value = serde_json::from_str(shown).unwrap();
         assert_eq!(without_tokens(answer), shown, "{command}");
     }
-    assert_eq!(examples, 9);
+    assert_eq!(examples, 10);
 }
 
 fn without_tokens(value: Value) -> Value {
