@@ -3,7 +3,7 @@
 use super::{
     blocks::total,
     expiry::{EXPIRY_MARGIN, EXPIRY_SHARD, in_transactions, shard_of},
-    idempotency::IdempotencyKey,
+    idempotency::{FirstRequest, IdempotencyKey},
     record::{NewToken, TokenRecord},
     table::{TOKENS, TokenTable, token_key},
 };
@@ -163,6 +163,26 @@ impl TokenTable {
             return Ok(Ok(token));
         }
         created
+    }
+
+    /// The token that was made by the first request with the same key, as it was read; none if this is the first.
+    ///
+    /// # Errors
+    /// [`NotCreated::KeyOfAnotherRequest`], [`NotCreated::KeyUsedUp`], or a fault.
+    pub async fn made_before(
+        &self,
+        store_hash: &str,
+        idempotency_key: Option<&IdempotencyKey>,
+        first_request: Option<FirstRequest>,
+        now: u64,
+    ) -> Result<Option<TokenRecord>, NotCreated> {
+        let first_request = first_request.filter(|first| first.counts(now));
+        let Some((idempotency_key, first)) = idempotency_key.zip(first_request) else { return Ok(None) };
+        if !first.is_the_same(idempotency_key) {
+            return Err(NotCreated::KeyOfAnotherRequest);
+        }
+        let made = together(self.record(store_hash, first.token_id)).await?;
+        made.map(Some).ok_or(NotCreated::KeyUsedUp)
     }
 
     /// The token that another request with the same key has made since this one looked.

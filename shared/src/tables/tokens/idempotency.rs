@@ -3,12 +3,12 @@
 //! What is kept of a request is written in the transaction that writes its token. So there either are both or none, and of two
 //! requests at once one is refused by the other's key.
 
-use super::{create::NotCreated, record::TokenRecord, table::TokenTable};
+use super::table::TokenTable;
 use crate::{
     fault::Fault,
     tables::{
         items::{key, number, to_item},
-        reads::{Read, together},
+        reads::Read,
         transactions::Part,
     },
 };
@@ -48,35 +48,25 @@ impl IdempotencyKey {
 pub struct FirstRequest {
     fingerprint: String,
     /// The token that it made.
-    token_id: u64,
+    pub(super) token_id: u64,
     /// Until when it counts, in Unix seconds. DynamoDB removes it then, or days later.
     expires_at: u64,
+}
+
+impl FirstRequest {
+    pub(super) fn counts(&self, now: u64) -> bool {
+        self.expires_at > now
+    }
+
+    pub(super) fn is_the_same(&self, idempotency_key: &IdempotencyKey) -> bool {
+        self.fingerprint == idempotency_key.fingerprint
+    }
 }
 
 impl TokenTable {
     /// The first request with this key.
     pub fn first_request(&self, store_hash: &str, idempotency_key: &IdempotencyKey) -> Read<FirstRequest> {
         Read::new(&self.client, &self.table, store_hash, idempotency_key.sort_key())
-    }
-
-    /// The token that was made by the first request with the same key, as it was read; none if this is the first.
-    ///
-    /// # Errors
-    /// [`NotCreated::KeyOfAnotherRequest`], [`NotCreated::KeyUsedUp`], or a fault.
-    pub async fn made_before(
-        &self,
-        store_hash: &str,
-        idempotency_key: Option<&IdempotencyKey>,
-        first_request: Option<FirstRequest>,
-        now: u64,
-    ) -> Result<Option<TokenRecord>, NotCreated> {
-        let first_request = first_request.filter(|first| first.expires_at > now);
-        let Some((idempotency_key, first)) = idempotency_key.zip(first_request) else { return Ok(None) };
-        if first.fingerprint != idempotency_key.fingerprint {
-            return Err(NotCreated::KeyOfAnotherRequest);
-        }
-        let made = together(self.record(store_hash, first.token_id)).await?;
-        made.map(Some).ok_or(NotCreated::KeyUsedUp)
     }
 
     /// In a transaction, that this is the first request with its key, and has made this token.
