@@ -14,7 +14,7 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 /// Changes what is kept of a token; without a value the attribute goes.
-async fn set(stack: &OperatedStack, store: &str, id: u64, attribute: &str, value: Option<AttributeValue>) {
+pub async fn set(stack: &OperatedStack, store: &str, id: u64, attribute: &str, value: Option<AttributeValue>) {
     let update = stack
         .dynamodb
         .update_item()
@@ -126,9 +126,9 @@ async fn tokens_are_chosen_by_their_end_and_their_last_use() {
         set(&stack, "one", id, "iat", Some(number(now - 20 * DAY))).await;
         set(&stack, "one", id, "last_used_at", Some(number(now))).await;
     }
-    set(&stack, "one", 1, "exp", Some(number(now - 10))).await;
-    set(&stack, "one", 2, "exp", Some(number(now + HOUR))).await;
-    set(&stack, "one", 3, "exp", Some(number(now + 5 * DAY))).await;
+    set(&stack, "one", 1, "ends_at", Some(number(now - 10))).await;
+    set(&stack, "one", 2, "ends_at", Some(number(now + HOUR))).await;
+    set(&stack, "one", 3, "ends_at", Some(number(now + 5 * DAY))).await;
     set(&stack, "one", 4, "last_used_at", Some(number(now - 3 * HOUR))).await;
     set(&stack, "one", 5, "last_used_at", None).await;
     let before = |seconds: u64| (now - seconds).to_string();

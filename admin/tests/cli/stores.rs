@@ -4,8 +4,8 @@ use crate::support::{OperatedStack, PASSWORD};
 use futures_util::{StreamExt, stream};
 use local::demo;
 use serde_json::json;
-use shared::tables::directory::Store;
-use tests::{Fate, Proxy};
+use shared::tables::{directory::Store, items::string};
+use tests::{Fate, Proxy, admin_login};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_added_shown_changed_and_removed() {
@@ -123,6 +123,27 @@ async fn what_fails_half_way_says_so_and_leaves_an_audit_line() {
     assert!(ended.audit().len() == 1 && ended.audit()[0]["result"] == "in doubt", "{ended:?}");
     assert_eq!(stack.list(&demo::token(), "").await.status, 401, "the tokens are gone already");
     stack.b2b_auth(&remove).changes("store remove");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replaced_tokens_and_the_keys_of_requests_go_with_their_store() {
+    let stack = OperatedStack::start().await;
+    for (path, body) in [("/auth/backend", admin_login("erp")), ("/auth/backend/rotate", json!({"id": 2}))] {
+        let request = stack.post(path, &body).token(&demo::token()).header("Idempotency-Key", path);
+        assert_eq!(request.send().await.status, 200);
+    }
+    let keys = async || {
+        let scan = stack.dynamodb.scan().table_name("tokens").filter_expression("pk = :pk");
+        let scan = scan.expression_attribute_values(":pk", string(demo::STORE)).send().await.unwrap();
+        let mut keys: Vec<String> = scan.items().iter().map(|item| item["sk"].as_s().unwrap().clone()).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(keys().await.iter().filter(|key| key.starts_with("IDEMPOTENCY_KEY#")).count(), 2);
+    let described = stack.json(&["store", "show", demo::STORE]);
+    assert_eq!(described["tokens"], 3);
+    stack.b2b_auth(&["store", "remove", demo::STORE, "--confirm", demo::STORE]).changes("store remove");
+    assert_eq!(keys().await, ["COUNTER"]);
 }
 
 /// The operations that the proxy has seen, in the order of their names, each with how often.

@@ -15,8 +15,19 @@ pub async fn run(tool: &Tool, store: Option<&str>, filter: &Filter) -> Result<()
 }
 
 /// Of one store the first is left out.
-const COLUMNS: &[&str] =
-    &["store", "id", "name", "email", "eventChannel", "key", "issuedAt", "expiresAt", "lastUsedAt", "scopes"];
+const COLUMNS: &[&str] = &[
+    "store",
+    "id",
+    "name",
+    "email",
+    "eventChannel",
+    "key",
+    "issuedAt",
+    "expiresAt",
+    "replacedById",
+    "lastUsedAt",
+    "scopes",
+];
 
 /// For tokens of one store, or of all.
 pub fn rows(tool: &Tool, store: Option<&str>) -> Rows {
@@ -32,6 +43,7 @@ pub fn row(StoredToken { store_hash, record }: &StoredToken, store: Option<&str>
         json!(record.kid),
         json!(record.iat),
         json!(record.ends_at),
+        json!(record.replaced_by),
         json!(record.last_used_at),
         json!(record.scopes.names()),
     ];

@@ -12,6 +12,7 @@ use shared::{
     keys::claims::{SERVER, STOREFRONT},
     tables::reads::in_batches,
 };
+use std::borrow::Cow;
 
 /// What the claims of a token are called here.
 const CLAIMS: [(&str, &str); 10] = [
@@ -30,12 +31,16 @@ const CLAIMS: [(&str, &str); 10] = [
 /// What is known of a token, and what is wrong with it.
 struct Verdict {
     described: Value,
-    problem: Option<&'static str>,
+    problem: Option<Cow<'static, str>>,
 }
 
 impl Verdict {
-    fn new(described: Value, problem: impl Into<Option<&'static str>>) -> Self {
-        Self { described, problem: problem.into() }
+    fn good(described: Value) -> Self {
+        Self { described, problem: None }
+    }
+
+    fn bad(described: Value, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self { described, problem: Some(problem.into()) }
     }
 }
 
@@ -67,7 +72,7 @@ async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failur
     let kind = "access token of an API account";
     let Some(sha256) = access_token::sha256(token) else {
         let problem = "its checksum is wrong: it was cut off or mistyped, or never issued";
-        return Ok(Verdict::new(json!({"kind": kind}), problem));
+        return Ok(Verdict::bad(json!({"kind": kind}), problem));
     };
     // Nothing in an access token says of which store it is.
     let stores = tool.stack.accounts.stores().all().await?;
@@ -76,7 +81,7 @@ async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failur
     let found = stores.iter().zip(found).find_map(|(listed, account)| Some((&listed.store_hash, account?)));
     let Some((store, account)) = found else {
         let problem = "no store has such an API account: it was revoked, or is of another deployment";
-        return Ok(Verdict::new(json!({"kind": kind}), problem));
+        return Ok(Verdict::bad(json!({"kind": kind}), problem));
     };
     let last_use = tool.stack.services.tokens.last_use_of_api_account(store, &sha256).await?;
     let described = json!({
@@ -88,13 +93,13 @@ async fn verify_access_token(tool: &Tool, token: &str) -> Result<Verdict, Failur
         "createdAt": account.created_at,
         "lastUsedAt": last_use.map(|last_use| last_use.last_used_at),
     });
-    Ok(Verdict::new(described, None))
+    Ok(Verdict::good(described))
 }
 
 async fn verify_jwt(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
     let (kid, claims) = match tool.stack.services.auth.signed_claims(token).await {
         Ok(signed) => signed,
-        Err(denial) => return Ok(Verdict::new(json!({"kind": "unknown"}), problem(denial)?)),
+        Err(denial) => return Ok(Verdict::bad(json!({"kind": "unknown"}), problem(denial)?)),
     };
     let mut described = json!({"kind": "unknown", "key": kid});
     for (name, claim) in CLAIMS {
@@ -106,7 +111,7 @@ async fn verify_jwt(tool: &Tool, token: &str) -> Result<Verdict, Failure> {
     match claims["aud"].as_str() {
         Some(SERVER) => verify_server_token(tool, token, described).await,
         Some(STOREFRONT) => verify_storefront_token(tool, token, described).await,
-        _ => Ok(Verdict::new(described, "its aud is neither server nor storefront")),
+        _ => Ok(Verdict::bad(described, "its aud is neither server nor storefront")),
     }
 }
 
@@ -115,27 +120,34 @@ async fn verify_server_token(tool: &Tool, token: &str, mut described: Value) -> 
     described["kind"] = json!("server-to-server token");
     let token = match auth.server_token(token).await {
         Ok(token) => token,
-        Err(denial) => return Ok(Verdict::new(described, problem(denial)?)),
+        Err(denial) => return Ok(Verdict::bad(described, problem(denial)?)),
     };
     described["lastUsedAt"] = json!(null);
     described["scopes"] = json!(token.identity.scopes.names());
-    match auth.record_of(&token.store_hash, &token.identity).await {
-        Ok(record) => {
-            described["lastUsedAt"] = json!(record.last_used_at);
-            Ok(Verdict::new(described, None))
-        }
-        Err(denial) => {
-            problem(denial)?;
-            Ok(Verdict::new(described, "it was revoked or deleted"))
-        }
+    let services = &tool.stack.services;
+    let record = services.tokens.record(&token.store_hash, token.identity.id).await?;
+    let Some(record) = record.filter(|record| record.identity() == token.identity) else {
+        return Ok(Verdict::bad(described, "it was revoked or deleted"));
+    };
+    described["lastUsedAt"] = json!(record.last_used_at);
+    if let Some(end) = record.ends_at {
+        described["expiresAt"] = json!(end);
     }
+    let replaced_by = record.replaced_by;
+    Ok(match (token.identity.check(Some(record), services.clock.now()), replaced_by) {
+        (Ok(_), _) => Verdict::good(described),
+        (Err(_), Some(by)) => {
+            Verdict::bad(described, format!("it was replaced by the token {by}, and its overlap is over"))
+        }
+        (Err(problem), None) => Verdict::bad(described, problem),
+    })
 }
 
 async fn verify_storefront_token(tool: &Tool, token: &str, mut described: Value) -> Result<Verdict, Failure> {
     described["kind"] = json!("storefront token");
     match tool.stack.services.auth.storefront_token(token).await {
-        Ok(_) => Ok(Verdict::new(described, None)),
-        Err(denial) => Ok(Verdict::new(described, problem(denial)?)),
+        Ok(_) => Ok(Verdict::good(described)),
+        Err(denial) => Ok(Verdict::bad(described, problem(denial)?)),
     }
 }
 
