@@ -2,7 +2,8 @@
 
 use crate::{
     failure::{Failure, Kind},
-    tool::Tool,
+    output::say,
+    tool::{Tool, no_token},
     values::{duration, email, time},
 };
 use accounts::{Items, StoredToken};
@@ -12,6 +13,7 @@ use shared::tables::{
     items::email_key,
     tokens::{LAST_USE_INTERVAL, TokenRecord},
 };
+use std::collections::BTreeSet;
 
 /// Some of the tokens: those to which all of it applies.
 #[derive(Args)]
@@ -117,4 +119,43 @@ impl Matching<'_> {
         }
         Ok(None)
     }
+}
+
+/// Those of these ids, or if there are none, all of the store or of all stores; as far as the filter lets them through.
+///
+/// # Errors
+/// Those of [`matching`]. Of ids, [`Kind::Invalid`] if the filter lets one not through, [`Kind::NotFound`] if none is there.
+pub async fn for_each_chosen(
+    tool: &Tool,
+    store: Option<&str>,
+    ids: &[u64],
+    filter: &Filter,
+    mut choose: impl FnMut(StoredToken) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if let Some(store) = store.filter(|_| !ids.is_empty()) {
+        return of_ids(tool, store, ids, filter).await?.into_iter().try_for_each(choose);
+    }
+    let mut tokens = matching(tool, store, filter).await?;
+    while let Some(token) = tokens.next().await? {
+        choose(token)?;
+    }
+    Ok(())
+}
+
+async fn of_ids(tool: &Tool, store: &str, ids: &[u64], filter: &Filter) -> Result<Vec<StoredToken>, Failure> {
+    tool.store(store).await?;
+    let now = tool.stack.services.clock.now();
+    filter.check(now)?;
+    let mut chosen = Vec::new();
+    for id in BTreeSet::from_iter(ids) {
+        match tool.stack.services.tokens.record(store, *id).await? {
+            Some(record) if filter.matches(&record, now) => {
+                chosen.push(StoredToken { store_hash: store.into(), record });
+            }
+            Some(_) => return Err(Failure::new(Kind::Invalid, format!("The options do not fit the token {id}."))),
+            // It may have been revoked by an earlier attempt at the same.
+            None => say(&format!("The store {store} has no token {id}.")),
+        }
+    }
+    if chosen.is_empty() { Err(no_token(store, ids[0])) } else { Ok(chosen) }
 }

@@ -1,17 +1,16 @@
 //! `b2b-auth token revoke`.
 
 use super::{
-    filter::{Filter, matching},
+    filter::{Filter, for_each_chosen},
     list::{row, rows},
 };
 use crate::{
     audit::{Change, Steps},
     failure::{Failure, Kind},
     output::{count, named, ranges, say},
-    tool::{Tool, no_token},
+    tool::Tool,
     values::StoresArgument,
 };
-use accounts::StoredToken;
 use clap::Args;
 use serde_json::{Value, json};
 use std::{
@@ -55,21 +54,14 @@ pub async fn run(tool: &Tool, arguments: &RevokeArguments) -> Result<(), Failure
     }
     let mut rows = dry_run.then(|| rows(tool, store));
     let mut chosen = Chosen::new();
-    let mut choose = |token: StoredToken| {
+    for_each_chosen(tool, store, ids, filter, |token| {
         if let Some(rows) = &mut rows {
             rows.push(row(&token, store))?;
         }
         chosen.entry(token.store_hash).or_default().push(token.record.id);
-        Ok::<_, Failure>(())
-    };
-    if let Some(store) = store.filter(|_| !ids.is_empty()) {
-        of_ids(tool, store, ids, filter).await?.into_iter().try_for_each(&mut choose)?;
-    } else {
-        let mut tokens = matching(tool, store, filter).await?;
-        while let Some(token) = tokens.next().await? {
-            choose(token)?;
-        }
-    }
+        Ok(())
+    })
+    .await?;
     let number = number_in(&chosen);
     let in_all = match store {
         Some(_) => count(number, "token"),
@@ -104,25 +96,6 @@ pub async fn run(tool: &Tool, arguments: &RevokeArguments) -> Result<(), Failure
 
 fn number_in(chosen: &Chosen) -> u64 {
     chosen.values().map(|ids| ids.len() as u64).sum()
-}
-
-/// Those of these ids that are there.
-async fn of_ids(tool: &Tool, store: &str, ids: &[u64], filter: &Filter) -> Result<Vec<StoredToken>, Failure> {
-    tool.store(store).await?;
-    let now = tool.stack.services.clock.now();
-    filter.check(now)?;
-    let mut chosen = Vec::new();
-    for id in BTreeSet::from_iter(ids) {
-        match tool.stack.services.tokens.record(store, *id).await? {
-            Some(record) if filter.matches(&record, now) => {
-                chosen.push(StoredToken { store_hash: store.into(), record });
-            }
-            Some(_) => return Err(Failure::new(Kind::Invalid, format!("The options do not fit the token {id}."))),
-            // It may have been revoked by an earlier attempt at the same.
-            None => say(&format!("The store {store} has no token {id}.")),
-        }
-    }
-    if chosen.is_empty() { Err(no_token(store, ids[0])) } else { Ok(chosen) }
 }
 
 /// Revokes them, store after store.
