@@ -85,6 +85,14 @@ impl Steps {
         }
     }
 
+    /// Prints something, out of the way of how far it is.
+    pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match self.expected.get() {
+            Some((_, _, bar)) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
     /// How many are written.
     pub fn done(&self) -> u64 {
         self.done.get()

@@ -48,6 +48,7 @@ pub struct Rows {
     is_cut: bool,
     waiting: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
+    is_at_once: bool,
     count: usize,
     to: io::BufWriter<io::Stdout>,
 }
@@ -84,7 +85,8 @@ impl Output {
     pub fn rows(&self, columns: &'static [&'static str]) -> Rows {
         let to = io::BufWriter::new(io::stdout());
         let is_cut = io::stdout().is_terminal();
-        Rows { format: self.format, columns, is_cut, waiting: Vec::new(), widths: None, count: 0, to }
+        let (waiting, widths, is_at_once, count) = (Vec::new(), None, false, 0);
+        Rows { format: self.format, columns, is_cut, waiting, widths, is_at_once, count, to }
     }
 
     /// One object: in a table, a line for each member.
@@ -101,56 +103,93 @@ impl Output {
 }
 
 impl Rows {
+    /// Prints each row when it is pushed, for what must not be lost, under a head for rows about as wide as these. Where nothing can
+    /// be written that shows before the first.
+    pub fn at_once(mut self, like: &[Vec<Value>]) -> Result<Self, Failure> {
+        match self.format {
+            Format::Json => write!(self.to, "[").map_err(|error| cannot_print(&error))?,
+            Format::Table => {
+                let like: Vec<_> = like.iter().map(|values| self.cells(values)).collect();
+                self.head(&like)?;
+            }
+        }
+        self.is_at_once = true;
+        self.flush().map(|()| self)
+    }
+
     /// Prints a row, of as many values as there are columns.
     pub fn push(&mut self, values: Vec<Value>) -> Result<(), Failure> {
         self.count += 1;
         match self.format {
             Format::Json => {
                 let members: Map<_, _> = self.columns.iter().map(ToString::to_string).zip(values).collect();
-                let separator = if self.count == 1 { "[\n  " } else { ",\n  " };
+                let separator = match self.count {
+                    1 if self.is_at_once => "\n  ",
+                    1 => "[\n  ",
+                    _ => ",\n  ",
+                };
                 let object = as_json(&Value::Object(members).to_string());
-                write!(self.to, "{separator}{object}").map_err(|error| cannot_print(&error))
+                write!(self.to, "{separator}{object}").map_err(|error| cannot_print(&error))?;
             }
             Format::Table => {
-                let cells = self.columns.iter().zip(&values).map(|(name, value)| match cell(name, value) {
-                    cell if self.is_cut && *name == CUT => cut(cell),
-                    cell => cell,
-                });
-                let cells: Vec<String> = cells.collect();
+                let cells = self.cells(&values);
                 if let Some(widths) = &self.widths {
-                    return line(&mut self.to, &cells, widths);
+                    line(&mut self.to, &cells, widths)?;
+                } else {
+                    self.waiting.push(cells);
+                    if self.waiting.len() == ROWS_MEASURED {
+                        self.begin()?;
+                    }
                 }
-                self.waiting.push(cells);
-                if self.waiting.len() == ROWS_MEASURED { self.begin() } else { Ok(()) }
             }
         }
+        if self.is_at_once { self.flush() } else { Ok(()) }
     }
 
     /// Prints what is left, and how many rows there were.
     pub fn end(mut self) -> Result<(), Failure> {
         match self.format {
-            Format::Json if self.count == 0 => writeln!(self.to, "[]").map_err(|error| cannot_print(&error))?,
+            Format::Json if self.count == 0 => {
+                let rest = if self.is_at_once { "]" } else { "[]" };
+                writeln!(self.to, "{rest}").map_err(|error| cannot_print(&error))?;
+            }
             Format::Json => writeln!(self.to, "\n]").map_err(|error| cannot_print(&error))?,
             Format::Table if self.widths.is_none() => self.begin()?,
             Format::Table => {}
         }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
         self.to.flush().map_err(|error| cannot_print(&error))
+    }
+
+    fn cells(&self, values: &[Value]) -> Vec<String> {
+        let cells = self.columns.iter().zip(values).map(|(name, value)| match cell(name, value) {
+            cell if self.is_cut && *name == CUT => cut(cell),
+            cell => cell,
+        });
+        cells.collect()
     }
 
     /// Prints the head and the rows that waited for it.
     fn begin(&mut self) -> Result<(), Failure> {
-        let head: Vec<String> = self.columns.iter().map(ToString::to_string).collect();
         let waiting = std::mem::take(&mut self.waiting);
+        let widths = self.head(&waiting)?;
+        waiting.iter().try_for_each(|cells| line(&mut self.to, cells, &widths))
+    }
+
+    /// Prints the head, and finds how wide the columns must be for these rows.
+    fn head(&mut self, rows: &[Vec<String>]) -> Result<Vec<usize>, Failure> {
+        let head: Vec<String> = self.columns.iter().map(ToString::to_string).collect();
         let width = |column: usize| {
-            let cells = waiting.iter().chain([&head]).map(|cells| cells[column].width());
+            let cells = rows.iter().chain([&head]).map(|cells| cells[column].width());
             cells.max().unwrap_or(0).min(WIDEST)
         };
         let widths: Vec<usize> = (0..head.len()).map(width).collect();
-        for cells in [head].iter().chain(&waiting) {
-            line(&mut self.to, cells, &widths)?;
-        }
-        self.widths = Some(widths);
-        Ok(())
+        line(&mut self.to, &head, &widths)?;
+        self.widths = Some(widths.clone());
+        Ok(widths)
     }
 }
 

@@ -115,11 +115,11 @@ pub fn region(text: &str) -> Result<String, String> {
     }
 }
 
-/// So many days or hours, in seconds.
+/// So much time, in seconds.
 pub fn duration(text: &str) -> Result<u64, String> {
     let of_unit = |(unit, seconds): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds);
-    let seconds = [("d", 86_400), ("h", 3600)].iter().find_map(of_unit);
-    seconds.ok_or_else(|| "must be so many days or hours, such as 7d or 12h".into())
+    let seconds = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)].iter().find_map(of_unit);
+    seconds.ok_or_else(|| "must be so many days, hours, minutes or seconds, such as 7d or 12h".into())
 }
 
 /// A time, as ISO 8601 or in Unix seconds.

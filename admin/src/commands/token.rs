@@ -3,6 +3,7 @@
 mod filter;
 mod list;
 mod revoke;
+mod rotate;
 mod verify;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 use clap::Subcommand;
 use filter::Filter;
 use revoke::RevokeArguments;
+use rotate::RotateArguments;
 use serde_json::{Value, json};
 use shared::{
     fault::Fault,
@@ -64,6 +66,13 @@ pub enum Command {
         /// The token's id.
         id: u64,
     },
+    /// Makes a new token in the place of each chosen one, which ends after an overlap, and prints the new ones, this once. They have
+    /// the name, e-mail, scopes and end of the old ones.
+    #[command(after_help = "Examples:
+  b2b-auth --local token rotate 3 --store mystore
+  b2b-auth --local token rotate 3 --store mystore --overlap 7d
+  b2b-auth --local token rotate --store mystore --all --issued-before 2026-01-31T14:00:00Z --overlap 0s")]
+    Rotate(RotateArguments),
     /// Revokes server-to-server tokens, from the next call on.
     #[command(after_help = "Examples:
   b2b-auth --local token revoke 3 --store mystore
@@ -95,6 +104,7 @@ pub async fn run(tool: &Tool, command: Command) -> Result<(), Failure> {
             let token = tool.stack.services.tokens.record(&store.hash, id).await?;
             tool.output.object(&described(&token.ok_or_else(|| no_token(&store.hash, id))?))
         }
+        Command::Rotate(arguments) => rotate::run(tool, &arguments).await,
         Command::Revoke(arguments) => revoke::run(tool, &arguments).await,
         Command::Verify { token } => verify::run(tool, token).await,
     }

@@ -1,10 +1,13 @@
 //! Commands that are asked to end half way: each change has a line before it and one after it.
 
-use crate::support::{Ended, OperatedStack, in_store};
+use crate::{
+    rotate::{records, store_of},
+    support::{Ended, OperatedStack, in_store},
+};
 use local::demo;
 use serde_json::{Value, json};
 use shared::tables::items::string;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tests::{Fate, Proxy, eventually, fill_store};
 
 const STORE: &str = "bigstore";
@@ -62,6 +65,34 @@ async fn a_revocation_stops_between_tokens_and_says_which_are_revoked() {
         stack.b2b_auth(&REVOKE).changes("token revoke");
         assert!(ids(&stack).await.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_stops_between_tokens_and_goes_on_with_those_that_are_not_replaced() {
+    let stack = OperatedStack::start().await;
+    store_of(&stack, 300).await;
+    let now = stack.clock.now().to_string();
+    let rotate = ["--output", "json", "token", "rotate", "--all", "--issued-before", &now, "--store", STORE];
+    let rotate = [&rotate[..], &["--confirm", STORE]].concat();
+    let ended = interrupted(&stack, &rotate, "-INT", "TransactWriteItems", 50).await;
+    let (begun, end) = details(&ended, "token rotate");
+    assert_eq!((&begun["count"], &begun["ids"]), (&json!(300), &json!("1-300")));
+    let replaced = end["done"].as_u64().unwrap();
+    assert!((40..300).contains(&replaced), "{end}");
+    assert_eq!(
+        (&end["ids"], &end["newIds"]),
+        (&json!(format!("1-{replaced}")), &json!(format!("301-{}", 300 + replaced)))
+    );
+    assert!(ended.stderr.contains(&format!("Done: {replaced} of 300 tokens. The same command goes on")), "{ended:?}");
+    let rest = stack.b2b_auth(&rotate);
+    rest.changes("token rotate");
+    assert!(rest.stderr.contains(&format!("good until their overlap is over: {replaced} tokens.")), "{rest:?}");
+    let (shown, records) = ([ended.json(), rest.json()], records(&stack).await);
+    let shown: BTreeSet<_> =
+        shown.iter().flat_map(|rows| rows.as_array().unwrap()).map(|row| row["id"].as_u64()).collect();
+    assert_eq!((shown.len(), records.len()), (300, 600), "each new one is shown, and none of them is replaced again");
+    let in_their_places: BTreeSet<_> = records.iter().filter_map(|token| token.replaced_by).map(Some).collect();
+    assert_eq!(in_their_places, shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod keys;
 mod logins;
 mod many_customers;
 mod restore;
+mod rotate;
 mod scopes;
 mod shapes;
 mod stores;

@@ -82,6 +82,8 @@ async fn every_command_prints_the_shape_that_is_documented() {
         ("token show", in_store(&["1"]), 0, Shape::Object),
         ("token verify", vec![&verified], 0, Shape::Object),
         ("token verify", vec!["none"], 8, Shape::Object),
+        ("token rotate", in_store(&["2", "--dry-run"]), 0, Shape::Array),
+        ("token rotate", in_store(&["2"]), 0, Shape::Array),
         ("token revoke", in_store(&["2", "--dry-run"]), 0, Shape::Array),
         ("token revoke", in_store(&["2"]), 0, Shape::Nothing),
         ("login list", in_store(&[]), 0, Shape::Array),

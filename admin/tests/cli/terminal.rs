@@ -1,6 +1,9 @@
 //! What is shown at a terminal, and what is typed there without being shown.
 
-use crate::support::{OTHER_PASSWORD, OperatedStack, PASSWORD, aws_that_answers, command_at, in_store};
+use crate::{
+    rotate::store_of,
+    support::{OTHER_PASSWORD, OperatedStack, PASSWORD, aws_that_answers, command_at, in_store},
+};
 use local::demo;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -305,4 +308,27 @@ async fn columns_stand_in_line_whatever_stands_in_them() {
     assert!(lines.iter().all(|line| line.chars().count() < 160), "{shown}");
     let columns = emails(&lines);
     assert_eq!(columns, [columns[0]; 5], "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_tokens_are_shown_whole_beside_how_far_it_is() {
+    let stack = OperatedStack::start().await;
+    store_of(&stack, 150).await;
+    let now = stack.clock.now().to_string();
+    let rotate = ["token", "rotate", "--all", "--issued-before", &now, "--store", "bigstore"];
+    let mut command = stack.command(&rotate);
+    let mut terminal = Terminal::start(command.env("TERM", "xterm"));
+    terminal.until("To go on, type bigstore:");
+    terminal.enter("bigstore\r");
+    let shown = terminal.ends(0, "Replaced: 150 tokens.");
+    assert!(shown.contains(" %, ") && shown.contains(" tokens, about "), "nothing shows how far it is");
+    // Nothing of the bar is left before a row.
+    let rows = shown.lines().filter(|line| line.contains("eyJ")).map(|line| line.rsplit("\u{1b}[2K").next().unwrap());
+    let rows: Vec<&str> = rows.collect();
+    assert!(rows.iter().all(|row| row.starts_with(|c: char| c.is_ascii_digit())), "{:?}", rows[1]);
+    let tokens: Vec<&str> = shown.split_whitespace().filter(|word| word.starts_with("eyJ")).collect();
+    assert_eq!(tokens.len(), 150);
+    for token in [tokens[0], tokens[75], tokens[149]] {
+        assert_eq!(stack.list(token, "").await.status, 200, "{token}");
+    }
 }

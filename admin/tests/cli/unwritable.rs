@@ -5,8 +5,9 @@ use local::demo;
 use serde_json::{Value, json};
 use std::{
     fs::{File, OpenOptions},
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     process::{Command, Stdio},
+    time::Duration,
 };
 use tests::{Fate, Proxy};
 
@@ -77,6 +78,7 @@ async fn without_its_line_nothing_is_changed() {
         &in_store(&["customer", "remove", demo::BUYER_EMAIL]),
         &in_store(&["api-account", "create", "erp", "--scope", "read"]),
         &in_store(&["token", "create", "--email", demo::ADMIN_EMAIL, "--name", "erp"]),
+        &in_store(&["token", "rotate", "1"]),
         &in_store(&["token", "revoke", "1"]),
         &in_store(&["token", "revoke", "--all", "--confirm", demo::STORE]),
         &in_store(&["login", "unlock", demo::BUYER_EMAIL]),
@@ -133,6 +135,50 @@ async fn a_token_that_can_be_neither_shown_nor_revoked_is_named() {
         let lines = ended.lines();
         assert_eq!((&lines[1]["result"], &lines[1]["details"]["id"]), (&json!("in doubt"), &json!(id)), "{ended:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_replaced_where_nothing_can_be_shown() {
+    let stack = OperatedStack::start().await;
+    let rotate = in_store(&["token", "rotate", "1"]);
+    for format in ["table", "json"] {
+        for stdout in [full().into(), closed_pipe()] {
+            let ended = with_stdout(stack.command(&[&rotate[..], &["--output", format]].concat()), stdout);
+            let results: Vec<_> = ended.lines().iter().map(|line| line["result"].clone()).collect();
+            assert_eq!((ended.code, results), (Some(UNWRITABLE), vec![json!("begun"), json!("not done")]), "{ended:?}");
+        }
+    }
+    assert_eq!(stack.json(&in_store(&["token", "list"])).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_whose_reader_goes_away_stops_and_names_the_token_that_was_not_shown() {
+    let stack = OperatedStack::start().await;
+    stack.b2b_auth(&in_store(&["token", "create", "--email", demo::ADMIN_EMAIL, "--name", "erp"])).succeeds();
+    let proxy = Proxy::start(stack.aws_url()).await;
+    // Time to go away.
+    proxy.fault_in("TransactWriteItems", Fate::KeptOpen(Duration::from_secs(1)));
+    let mut command = command_at(&proxy.url, &stack.api_url(), &in_store(&["token", "rotate", "1", "2"]));
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut head = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut head).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        Ended { code: ended.status.code(), stdout: head, stderr: String::from_utf8(ended.stderr).unwrap() }
+    });
+    let ended = ended.await.unwrap();
+    assert!(ended.stdout.starts_with("id  name") && !ended.stderr.contains("eyJ"), "{ended:?}");
+    ended.fails(UNWRITABLE, "The token 3 was made in the place of the token 1, and not shown.");
+    let end = &ended.lines()[1];
+    assert_eq!(
+        (&end["result"], &end["details"]["ids"], &end["details"]["newIds"], &end["details"]["done"]),
+        (&json!("interrupted"), &json!("1"), &json!("3"), &json!(1))
+    );
+    let advice = "b2b-auth token rotate 3 --store demostore --overlap 0s";
+    assert!(ended.stderr.contains(advice), "{ended:?}");
+    let followed: Vec<&str> = advice.split(' ').skip(1).collect();
+    let shown = stack.json(&followed);
+    assert_eq!(stack.list(shown[0]["token"].as_str().unwrap(), "").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

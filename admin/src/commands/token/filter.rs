@@ -44,6 +44,11 @@ impl Filter {
         self.described().as_object().is_none_or(serde_json::Map::is_empty)
     }
 
+    /// Before when they must have been issued, if that is said.
+    pub fn issued_before(&self) -> Option<u64> {
+        self.issued_before
+    }
+
     /// As an audit line names them.
     pub fn described(&self) -> Value {
         let mut described = json!({});
