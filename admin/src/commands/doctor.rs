@@ -2,6 +2,7 @@
 
 mod api;
 mod bigcommerce;
+mod ended_tokens;
 mod finding;
 mod live_tokens;
 pub mod round;
@@ -60,6 +61,13 @@ pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure>
         Some(keys) if !is_bad(&tokens) => live_tokens::check(tool, &keys).await,
         _ => Finding::skipped(live_tokens::LIVE_TOKENS, UNTIL_MENDED),
     };
+    let ended_tokens = if arguments.read_only {
+        Finding::skipped(ended_tokens::ENDED_TOKENS, READ_ONLY)
+    } else if is_bad(&tokens) {
+        Finding::skipped(ended_tokens::ENDED_TOKENS, UNTIL_MENDED)
+    } else {
+        ended_tokens::check(tool).await
+    };
     let at_bigcommerce = if arguments.read_only {
         bigcommerce::skipped(READ_ONLY)
     } else if is_bad(&directory) {
@@ -67,7 +75,7 @@ pub async fn run(tool: &Tool, arguments: DoctorArguments) -> Result<(), Failure>
     } else {
         bigcommerce::check(tool).await
     };
-    for part in [directory, tokens, attempts, keyring, vec![live_tokens, app], at_bigcommerce, api] {
+    for part in [directory, tokens, attempts, keyring, vec![live_tokens, ended_tokens, app], at_bigcommerce, api] {
         findings.extend(part);
     }
     if arguments.read_only {

@@ -1,14 +1,18 @@
 //! `b2b-auth doctor`.
 
-use crate::support::{
-    Ended, OperatedStack, aws_with_clock_ahead, aws_with_stack, command_at, in_store, run, run_deployed,
+use crate::{
+    across_stores::set,
+    support::{Ended, OperatedStack, aws_with_clock_ahead, aws_with_stack, command_at, in_store, run, run_deployed},
 };
 use axum::{Router, http::StatusCode};
 use local::{demo, server, server::Server};
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
-    tables::{directory::Store, items::string},
+    tables::{
+        directory::Store,
+        items::{number, string},
+    },
 };
 use std::time::Duration;
 use tests::{Fate, Proxy, Setup, TestStack, demo_key, eventually, new_key, with};
@@ -392,4 +396,38 @@ async fn another_version_than_the_tools_is_doubtful() {
         assert!(found == result && finding.contains(says) && advice.starts_with(mend), "{version:?}: {ended:?}");
     }
     assert!(said(&doctor(&stack), "version").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_ended_long_ago_and_are_still_there_are_doubtful() {
+    let stack = OperatedStack::start().await;
+    let now = stack.clock.now();
+    let set = async |hours: u64| {
+        set(&stack, demo::STORE, 1, "ends_at", Some(number(now - hours * 3600))).await;
+        set(&stack, demo::STORE, 1, "expiry_shard", Some(number(5))).await;
+        said(&doctor(&stack), "ended tokens").remove(0)
+    };
+    assert_eq!(set(25).await, ["good", "None ended more than 26 hours ago.", ""]);
+    let [result, finding, mend] = set(27).await;
+    assert_eq!(result, "doubtful");
+    assert!(
+        finding.starts_with("Tokens of demostore that ended more than 26 hours ago are still there: expire-tokens")
+    );
+    assert!(mend.starts_with("`cargo run` removes them"), "{mend}");
+    let proxy = Proxy::start(stack.aws_url()).await;
+    let backups = json!({"ContinuousBackupsDescription": {"ContinuousBackupsStatus": "ENABLED"}});
+    proxy.fault_in("DescribeContinuousBackups", Fate::Answered(200, backups));
+    let aws = aws_with_clock_ahead(&proxy.url, 0).await;
+    let deployed = run_deployed(&aws.url, &["--output", "json", "doctor"]);
+    let [_, _, mend] = said(&deployed, "ended tokens").remove(0);
+    assert!(mend.contains("log group /aws/lambda/b2b-auth says of expire-tokens why"), "{mend}");
+
+    let read_only = stack.b2b_auth(&["--output", "json", "doctor", "--read-only"]);
+    assert_eq!(said(&read_only, "ended tokens")[0][0], "skipped");
+    proxy.rule(|request| match request.body["IndexName"].as_str() {
+        Some("expiring-tokens") => Fate::error("ValidationException"),
+        _ => Fate::Forwarded,
+    });
+    let without_index = stack.start_tool(&proxy.url, &["--output", "json", "doctor"]).ended().await;
+    complaint(&without_index, "its index expiring-tokens may be missing", "Deploy again");
 }
