@@ -36,7 +36,7 @@ KINDS = {
     *MADE["AWS::Serverless::Function"], "AWS::IAM::ManagedPolicy", "AWS::Route53::RecordSet",
     "AWS::WAFv2::WebACL", "AWS::WAFv2::WebACLAssociation",
     "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SecretsManager::ResourcePolicy",
-    "AWS::SecretsManager::RotationSchedule",
+    "AWS::SecretsManager::RotationSchedule", "AWS::Scheduler::Schedule",
     "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter", "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription",
 }
