@@ -1,6 +1,7 @@
 //! What `template.yaml` counts in the logs is what is really logged, and each alarm and the dashboard are made of that.
 
-use crate::template::{NOBODY, entries, function_names, resources, template, text};
+use crate::template::{NOBODY, entries, function_names, let_a_token_end, resources, template, text};
+use expire_tokens::ExpireTokens;
 use local::demo;
 use serde_json::{Value, json};
 use shared::{bigcommerce::Addresses, keys::rotation, tables::directory::CustomerDirectory};
@@ -278,6 +279,21 @@ fn the_gateways_lines_are_counted_where_it_answered_by_itself() {
         let line = json!({"status": status, "error": error, "integrationStatus": function});
         assert_eq!(counting(&template, "ApiLogGroup", &line), counted, "{line}");
     }
+}
+
+#[tokio::test]
+async fn the_dashboard_counts_what_expire_tokens_removes() {
+    let stack = TestStack::start().await;
+    let_a_token_end(&stack).await;
+    let removed = ExpireTokens::new(stack.tokens(), stack.clock.clock()).run(u64::MAX).await.unwrap();
+    let log = LOG.text();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines = lines.filter(|line| line["target"] == "expire_tokens" && line["level"] == "INFO");
+    let line = lines.map(|mut line| line["fields"].take()).find(|line| line["removed"] == removed).unwrap();
+    let template = template();
+    let body = text(&template["Resources"]["CloudWatchDashboard"]["Properties"]["DashboardBody"][0]);
+    assert!(body.contains(&format!("filter message = {} or", line["message"]).replace('"', "'")), "{line}");
+    assert!(body.contains("sum(removed)"));
 }
 
 /// The fragments by which the sections of a Markdown page are linked to.

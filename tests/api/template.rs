@@ -1,7 +1,9 @@
 //! `template.yaml` agrees with `openapi.yaml`, with the local stack, with the envelope and with what the functions do.
 
+use aws_sdk_dynamodb::{Client, types::KeySchemaElement};
+use expire_tokens::ExpireTokens;
 use local::{
-    demo,
+    aws, demo,
     gateway::{PREFIXES, ROUTES},
 };
 use regex_lite::Regex;
@@ -11,7 +13,11 @@ use shared::{
     http::{cors::AllowedOrigins, envelope::error_response, error::Error},
     lambda::STRICT_TRANSPORT,
     scopes::Scopes,
-    tables::{directory::CustomerDirectory, login_attempts::WINDOW},
+    tables::{
+        directory::CustomerDirectory,
+        login_attempts::WINDOW,
+        tokens::{ENDS_AT, EXPIRING_TOKENS, EXPIRY_MARGIN, EXPIRY_SHARD, TokenTable},
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
@@ -391,7 +397,7 @@ fn every_role_takes_the_permissions_boundary() {
         let boundary = only_if("HasPermissionsBoundary", &role["Properties"]["PermissionsBoundary"]);
         assert_eq!(text(boundary), "PermissionsBoundaryArn", "{name}");
     }
-    assert_eq!(roles.len(), function_names(&template).len() + 2);
+    assert_eq!(roles.len(), function_names(&template).len() + 3);
 }
 
 #[test]
@@ -451,8 +457,8 @@ fn sam_local_sets_all_variables_of_the_functions() {
 /// Where there is no BigCommerce: nobody listens there.
 pub const NOBODY: &str = "http://127.0.0.1:1";
 
-/// Calls by which a function does all that it ever does, by the name of its role.
-fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
+/// Calls by which a function does all that it ever does while a store is not full, by the name of its role.
+fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 9] {
     let create = |body: &Value| stack.post("/auth/backend", body);
     let login = |body: &Value| stack.post("/auth/customers", body);
     let issue = |body: &Value| stack.post("/auth/customers/storefront", body);
@@ -461,6 +467,7 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
             "CreateBackendTokenRole",
             vec![create(&admin_login("n")), create(&with(admin_login("n"), "password", "wrong"))],
         ),
+        ("RotateBackendTokenRole", vec![rotate(stack, 1), rotate(stack, 0)]),
         ("DeleteBackendTokenRole", vec![stack.delete(&json!({"id": 1})), stack.delete(&json!({}))]),
         ("ListBackendTokensRole", vec![stack.get("/backend/tokens"), stack.get("/backend/tokens?limit=x")]),
         (
@@ -485,6 +492,10 @@ fn calls_by_role(stack: &TestStack) -> [(&'static str, Vec<Call>); 8] {
         ("IntrospectTokenRole", vec![stack.introspect(&stack.demo_token), stack.introspect("x")]),
         ("AuthorizeRequestRole", vec![stack.protected("/stock"), stack.protected("/orders")]),
     ]
+}
+
+fn rotate(stack: &TestStack, id: u64) -> Call {
+    stack.post("/auth/backend/rotate", &json!({"id": id}))
 }
 
 /// An action, and the resource of the template that it is on.
@@ -514,6 +525,10 @@ fn parts(operation: &str, body: &Value) -> Vec<Part> {
     };
     let alone = |grant| vec![Part { grant, is_of_transaction: false, body: body.clone() }];
     match operation {
+        "Query" if body["IndexName"].is_string() => {
+            let (table, index) = (resource(&body["TableName"]), body["IndexName"].as_str().unwrap());
+            alone((format!("dynamodb:{operation}"), format!("${{{table}.Arn}}/index/{index}")))
+        }
         "GetSecretValue" => alone((format!("secretsmanager:{operation}"), resource(&body["SecretId"]))),
         "TransactWriteItems" => {
             let items = body["TransactItems"].as_array().unwrap().iter().flat_map(|item| item.as_object().unwrap());
@@ -544,11 +559,11 @@ fn parts(operation: &str, body: &Value) -> Vec<Part> {
 fn grants<'a>(template: &'a Yaml, role: &str) -> BTreeMap<Grant, &'a Yaml> {
     let role_properties = &template["Resources"][role]["Properties"];
     let managed: Vec<_> = role_properties["ManagedPolicyArns"].as_vec().unwrap().iter().map(text).collect();
-    assert_eq!(managed, ["LogPolicy", "EndpointPolicy"], "{role}");
+    assert_eq!(managed[0], "LogPolicy", "{role}");
     let own = role_properties["Policies"].as_vec().unwrap().iter().map(|policy| &policy["PolicyDocument"]);
-    let shared = &template["Resources"]["EndpointPolicy"]["Properties"]["PolicyDocument"];
+    let shared = managed[1..].iter().map(|name| &template["Resources"][*name]["Properties"]["PolicyDocument"]);
     let mut grants = BTreeMap::new();
-    for statement in own.chain([shared]).flat_map(|policy| policy["Statement"].as_vec().unwrap()) {
+    for statement in own.chain(shared).flat_map(|policy| policy["Statement"].as_vec().unwrap()) {
         assert_eq!(text(&statement["Effect"]), "Allow", "{role}");
         let on = text(&statement["Resource"]).trim_end_matches(".Arn");
         for action in statement["Action"].as_vec().unwrap().iter().map(text) {
@@ -627,11 +642,25 @@ fn check_last_use_condition(condition: &Yaml, updates: &[&Part], role: &str) {
     }
 }
 
+/// A new token that has ended, for as long as one stays.
+pub async fn let_a_token_end(stack: &TestStack) {
+    let login = with(admin_login("n"), "endAt", stack.clock.now() + 1);
+    assert_eq!(stack.post("/auth/backend", &login).send().await.status, 200);
+    stack.clock.advance(EXPIRY_MARGIN + 1);
+}
+
+/// Functions for which the demo store is full; one of its tokens has ended.
+async fn with_full_store(direct: &mut TestStack, proxy: &Proxy) -> TestStack {
+    let_a_token_end(direct).await;
+    direct.configuration.max_tokens_per_store = direct.total_count().await;
+    direct.fresh_functions(&proxy.url).await
+}
+
 #[tokio::test]
 async fn each_role_allows_just_what_its_function_does() {
     let mut setup = Setup::default();
     setup.configuration.bigcommerce.addresses = Addresses::of_stand_in(NOBODY);
-    let direct = TestStack::start_with(setup).await;
+    let mut direct = TestStack::start_with(setup).await;
     let proxy = Proxy::start(direct.aws_url()).await;
     let stack = direct.fresh_functions(&proxy.url).await;
     direct.put_bigcommerce_secret(demo::STORE, &demo::bigcommerce_secret(&direct.configuration).1).await;
@@ -657,13 +686,18 @@ async fn each_role_allows_just_what_its_function_does() {
             }
             stack.clock.advance(WINDOW);
         }
-        if role == "CreateBackendTokenRole" {
-            // Only where a store looks full are its tokens counted.
-            direct.set_made(1_000_000).await;
-            assert_eq!(stack.post("/auth/backend", &admin_login("n")).send().await.status, 200);
-        } else {
+        if role != "CreateBackendTokenRole" {
             eventually(async || direct.token_last_used_at(id).await.is_some()).await;
             eventually(async || direct.account_last_used_at(&account).await.is_some()).await;
+        }
+        if ["CreateBackendTokenRole", "RotateBackendTokenRole"].contains(&role) {
+            let full = with_full_store(&mut direct, &proxy).await;
+            let make = if role == "CreateBackendTokenRole" {
+                full.post("/auth/backend", &admin_login("n"))
+            } else {
+                rotate(&full, id).token(&token)
+            };
+            assert_eq!(make.send().await.status, 200);
         }
         let requests = proxy.take_requests();
         let parts: Vec<_> = requests.iter().flat_map(|(operation, body)| parts(operation, body)).collect();
@@ -682,6 +716,100 @@ async fn each_role_allows_just_what_its_function_does() {
             check_condition(condition, &updates, role);
         }
     }
+}
+
+#[tokio::test]
+async fn the_role_of_expire_tokens_allows_just_what_the_function_does() {
+    let stack = TestStack::start().await;
+    let proxy = Proxy::start(stack.aws_url()).await;
+    let_a_token_end(&stack).await;
+    let dynamodb = Client::new(&aws::sdk_config(&proxy.url).await);
+    let tokens = TokenTable::new(dynamodb, stack.configuration.tokens_table.clone());
+    assert_eq!(ExpireTokens::new(tokens, stack.clock.clock()).run(u64::MAX).await.unwrap(), 1);
+    let requests = proxy.take_requests();
+    let parts = requests.iter().flat_map(|(operation, body)| parts(operation, body));
+    let template = template();
+    let grants = grants(&template, "ExpireTokensRole");
+    assert_eq!(grants.keys().cloned().collect::<BTreeSet<_>>(), parts.map(|part| part.grant).collect());
+    assert!(grants.values().all(|condition| condition.is_badvalue()));
+}
+
+#[test]
+fn the_schedule_calls_expire_tokens_as_often_as_the_parameter_says() {
+    let template = template();
+    let schedules = resources(&template, "AWS::Scheduler::Schedule");
+    let [schedule] = schedules.values().collect::<Vec<_>>()[..] else { panic!() };
+    let schedule = &schedule["Properties"];
+    assert_eq!(text(&schedule["ScheduleExpression"]), "rate(${ExpireTokensMinutes} minutes)");
+    // Of one minute it would have to be `rate(1 minute)`.
+    assert!(template["Parameters"]["ExpireTokensMinutes"]["MinValue"].as_i64() > Some(1));
+    assert_eq!(text(&schedule["FlexibleTimeWindow"]["Mode"]), "OFF");
+    let target = &schedule["Target"];
+    assert_eq!((text(&target["Arn"]), text(&target["RoleArn"])), ("ExpireTokens.Alias", "TokenExpiryRole.Arn"));
+
+    let role = &template["Resources"]["TokenExpiryRole"]["Properties"];
+    let [trust] = &role["AssumeRolePolicyDocument"]["Statement"].as_vec().unwrap()[..] else { panic!() };
+    assert_eq!(text(&trust["Principal"]["Service"]), "scheduler.amazonaws.com");
+    let group = "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule-group/default";
+    let source: Vec<_> = entries(&trust["Condition"]["StringEquals"]).map(|(key, value)| (key, text(value))).collect();
+    assert_eq!(source, [("aws:SourceAccount", "AWS::AccountId"), ("aws:SourceArn", group)]);
+    assert!(role["ManagedPolicyArns"].is_badvalue());
+    let [policy] = &role["Policies"].as_vec().unwrap()[..] else { panic!() };
+    let [statement] = &policy["PolicyDocument"]["Statement"].as_vec().unwrap()[..] else { panic!() };
+    let actions: Vec<_> = statement["Action"].as_vec().unwrap().iter().map(text).collect();
+    assert_eq!((&actions[..], text(&statement["Resource"])), (&["lambda:InvokeFunction"][..], "ExpireTokens.Alias"));
+}
+
+/// Name and kind of each key of a table or an index.
+fn keys(schema: &Yaml) -> Vec<(&str, &str)> {
+    let keys = schema.as_vec().unwrap().iter();
+    keys.map(|key| (text(&key["AttributeName"]), text(&key["KeyType"]))).collect()
+}
+
+fn local_keys(schema: &[KeySchemaElement]) -> Vec<(&str, &str)> {
+    schema.iter().map(|key| (key.attribute_name(), key.key_type().as_str())).collect()
+}
+
+#[tokio::test]
+async fn tables_are_those_of_the_local_stack() {
+    let stack = TestStack::start().await;
+    let template = template();
+    let tables = resources(&template, "AWS::DynamoDB::Table");
+    let names = [
+        ("DirectoryTable", &stack.configuration.directory_table),
+        ("LoginAttemptsTable", &stack.configuration.login_attempts_table),
+        ("TokensTable", &stack.configuration.tokens_table),
+    ];
+    assert_eq!(tables.keys().copied().collect::<Vec<_>>(), names.map(|(resource, _)| resource));
+    for (resource, name) in names {
+        let table = &tables[resource]["Properties"];
+        let local = stack.dynamodb.describe_table().table_name(name).send().await.unwrap().table.unwrap();
+        assert_eq!(keys(&table["KeySchema"]), local_keys(local.key_schema()), "{resource}");
+
+        let attributes = table["AttributeDefinitions"].as_vec().unwrap().iter();
+        let attributes = attributes.map(|it| (text(&it["AttributeName"]), text(&it["AttributeType"])));
+        let local_attributes = local.attribute_definitions().iter();
+        let local_attributes = local_attributes.map(|it| (it.attribute_name(), it.attribute_type().as_str()));
+        assert_eq!(attributes.collect::<BTreeSet<_>>(), local_attributes.collect(), "{resource}");
+
+        let indexes = table["GlobalSecondaryIndexes"].as_vec().into_iter().flatten();
+        let indexes = indexes.map(|index| {
+            let projection = text(&index["Projection"]["ProjectionType"]);
+            (text(&index["IndexName"]), keys(&index["KeySchema"]), projection)
+        });
+        let local_indexes = local.global_secondary_indexes().iter().map(|index| {
+            let projection = index.projection().unwrap().projection_type().unwrap().as_str();
+            (index.index_name().unwrap(), local_keys(index.key_schema()), projection)
+        });
+        assert_eq!(indexes.collect::<Vec<_>>(), local_indexes.collect::<Vec<_>>(), "{resource}");
+
+        let ttl = stack.dynamodb.describe_time_to_live().table_name(name).send().await.unwrap();
+        let ttl = ttl.time_to_live_description.and_then(|ttl| ttl.attribute_name);
+        assert_eq!(table["TimeToLiveSpecification"]["AttributeName"].as_str(), ttl.as_deref(), "{resource}");
+    }
+    let index = &tables["TokensTable"]["Properties"]["GlobalSecondaryIndexes"][0];
+    assert_eq!(text(&index["IndexName"]), EXPIRING_TOKENS);
+    assert_eq!(keys(&index["KeySchema"]), [(EXPIRY_SHARD, "HASH"), (ENDS_AT, "RANGE")]);
 }
 
 #[test]
