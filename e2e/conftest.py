@@ -177,6 +177,15 @@ class Stack:
         client.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
 
 
+def schedule_of(stack):
+    """By which ended tokens are removed."""
+    resource = stack.aws.client("cloudformation").describe_stack_resource(
+        StackName=stack.name, LogicalResourceId="TokenExpiry"
+    )
+    name = resource["StackResourceDetail"]["PhysicalResourceId"]
+    return stack.aws.client("scheduler").get_schedule(Name=name)
+
+
 def login(store):
     """What the administrator of a store asks for a token with."""
     return {"storeHash": store, "email": EMAIL, "password": PASSWORD, "name": "e2e"}

@@ -12,7 +12,7 @@ import zipfile
 
 import pytest
 from authlib.integrations.requests_client import OAuth2Session
-from conftest import FUNCTIONS, ROOT, cargo_test, login
+from conftest import FUNCTIONS, ROOT, cargo_test, login, schedule_of
 from samcli.yamlhelper import yaml_parse
 
 STORE = "e2e"
@@ -146,6 +146,63 @@ def test_versions_side_by_side_know_each_others_tokens(stack, token):
                 # A key that it lacks it looks for every ten seconds at most.
                 time.sleep(1)
             assert status == 200, answer
+
+
+def test_a_token_is_rotated_on_both_prefixes(stack, programs):
+    stack.add_store(programs, "rotated")
+    tokens = [stack.create_token("rotated")]
+    for id, prefix in enumerate(["/io", "/v3/io"], 1):
+        status, answer = stack.call("POST", "/auth/backend/rotate", {"id": id}, prefix, authToken=tokens[-1])
+        assert (status, answer["data"][0]["replacesId"]) == (200, id), answer
+        tokens.append(answer["data"][0]["token"])
+    # All of them, for the first two have their overlap.
+    stack.check_tokens(tokens)
+
+
+def test_what_has_ended_is_removed_when_called_and_on_schedule(stack, programs):
+    stack.add_store(programs, "ends")
+    kept = stack.create_token("ends")
+    function = f"{stack.name}-expire-tokens"
+    lambda_, scheduler = stack.aws.client("lambda"), stack.aws.client("scheduler")
+
+    def ids():
+        status, answer = stack.list(kept)
+        assert status == 200, answer
+        listed = [entry["id"] for entry in answer["data"]]
+        assert answer["meta"]["pagination"]["totalCount"] == len(listed)
+        return listed
+
+    def let_one_end(id):
+        status, answer = stack.call("POST", "/auth/backend", {**login("ends"), "endAt": int(time.time()) + 3600})
+        assert status == 200, answer
+        key = {"pk": {"S": "ends"}, "sk": {"S": f"TOKEN#{id:020}"}}
+        # As if it had ended ten minutes ago. That is said beside the token, and nobody waits here.
+        stack.aws.client("dynamodb").update_item(
+            TableName=stack.outputs["TokensTableName"], Key=key, ConditionExpression="ends_at > :end",
+            UpdateExpression="SET ends_at = :end", ExpressionAttributeValues={":end": {"N": str(int(time.time()) - 600)}},
+        )
+        assert ids() == [1, id]
+
+    let_one_end(2)
+    invoked = lambda_.invoke(FunctionName=function, Qualifier="live", Payload="{}")
+    assert "FunctionError" not in invoked, invoked["Payload"].read()
+    assert ids() == [1]
+
+    let_one_end(3)
+    schedule = schedule_of(stack)
+    assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(60 minutes)", "ENABLED")
+    assert schedule["Target"]["Arn"] == lambda_.get_alias(FunctionName=function, Name="live")["AliasArn"]
+    settings = {name: schedule[name] for name in ["Name", "FlexibleTimeWindow", "Target"]}
+    # The local AWS counts the minute from when the stack was made, and looks every ten seconds.
+    scheduler.update_schedule(**settings, ScheduleExpression="rate(1 minute)")
+    try:
+        for _ in range(90):
+            if ids() == [1]:
+                break
+            time.sleep(1)
+        assert ids() == [1]
+    finally:
+        scheduler.update_schedule(**settings, ScheduleExpression=schedule["ScheduleExpression"])
 
 
 def test_rotation_steps_against_this_secrets_manager(aws):

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import FUNCTIONS, ROOT
+from conftest import FUNCTIONS, ROOT, schedule_of
 
 # Of the template before callers reached functions by an alias.
 RELEASED = "6c83530"
@@ -54,6 +54,12 @@ def test_an_update_from_the_last_release_keeps_tokens_and_data(released, updated
     tokens.append(updated.create_token(STORE))
     updated.check_tokens(tokens)
     assert {updated.live(function) for function in FUNCTIONS} == {"1"}
+
+
+def test_an_update_adds_the_index_of_tokens_that_end(released, updated):
+    described = updated.aws.client("dynamodb").describe_table(TableName=updated.outputs["TokensTableName"])["Table"]
+    indexes = [(index["IndexName"], index["IndexStatus"]) for index in described["GlobalSecondaryIndexes"]]
+    assert indexes == [("expiring-tokens", "ACTIVE")]
 
 
 def test_by_default_no_option_is_there(updated):
@@ -103,7 +109,7 @@ def with_options(aws, updated, before_options):
         KeyringOperatorArns="arn:aws:iam::000000000000:role/operator,arn:aws:iam::000000000000:role/deployer",
         BreakGlassRoleArn="arn:aws:iam::000000000000:role/break-glass", KeyringReplicaRegion="eu-west-1", KmsKeyArn=key,
         PermissionsBoundaryArn="arn:aws:iam::aws:policy/PowerUserAccess", Tracing="Active", AlarmEmail="night@example.com",
-        StorefrontAccess="public",
+        StorefrontAccess="public", ExpireTokensMinutes=5,
     )
 
 
@@ -138,7 +144,7 @@ def test_a_domain_needs_a_certificate(aws, built):
 def test_every_alarm_is_told_to_the_address(with_options):
     alarms = alarms_of(with_options)
     (topic,) = {topic for alarm in alarms for topic in alarm["AlarmActions"] + alarm["OKActions"]}
-    assert len(alarms) == 16
+    assert len(alarms) == 17
     (subscription,) = with_options.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "night@example.com")
     # Each metric of ours that an alarm looks at is filled by a filter of a log group that is there.
@@ -175,6 +181,7 @@ def test_the_options_of_companies_reach_what_they_are_for(with_options):
     for group in ["/aws/lambda/options", "/aws/apigateway/options"]:
         (found,) = aws.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
         assert found["kmsKeyId"] == key
+    assert schedule_of(with_options)["ScheduleExpression"] == "rate(5 minutes)"
     traced = aws.client("lambda").get_function_configuration(FunctionName="options-login-customer")
     assert traced["TracingConfig"] == {"Mode": "Active"}
 
