@@ -6,6 +6,7 @@ mod alarms;
 mod api_accounts;
 mod auth {
     mod backend;
+    mod backend_rotate;
     mod customers;
     mod customers_storefront;
     mod storefront;
@@ -20,6 +21,7 @@ mod conflicts;
 mod events;
 mod every_endpoint;
 mod faults;
+mod idempotency;
 mod last_uses;
 mod log;
 mod login_attempts;

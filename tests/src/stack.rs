@@ -263,6 +263,11 @@ impl TestStack {
         self.request("DELETE", "/auth/backend").json(body)
     }
 
+    /// `POST /auth/backend/rotate`.
+    pub fn rotate(&self, body: &Value) -> Call {
+        self.post("/auth/backend/rotate", body)
+    }
+
     /// Of the API that the authorizer protects.
     pub fn protected(&self, path: &str) -> Call {
         Call(self.http.get(format!("{}/example{path}", self.url)))
