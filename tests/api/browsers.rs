@@ -150,5 +150,5 @@ async fn no_page_may_read_what_the_other_routes_answer() {
         assert!(cors_headers(&answer).is_empty(), "{name}: {answer:?}");
         count += 1;
     }
-    assert_eq!(count, 8);
+    assert_eq!(count, 9);
 }

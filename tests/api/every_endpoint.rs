@@ -11,9 +11,10 @@ use tests::{
 };
 
 /// A good call of each endpoint that needs a token, without one.
-pub fn calls(stack: &TestStack) -> [(&'static str, Call); 6] {
+pub fn calls(stack: &TestStack) -> [(&'static str, Call); 7] {
     [
         ("DELETE /auth/backend", stack.delete(&json!({"id": 2}))),
+        ("POST /auth/backend/rotate", stack.rotate(&json!({"id": 1}))),
         ("GET /backend/tokens", stack.get("/backend/tokens")),
         ("GET /auth/storefront", stack.exchange(&platform_jwt(&current_customer(NOW)))),
         ("POST /auth/customers", stack.post("/auth/customers", &buyer_login())),
@@ -45,6 +46,7 @@ async fn both_prefixes_lead_to_every_endpoint() {
         let jwt = platform_jwt(&current_customer(NOW));
         for call in [
             stack.post(&path("/auth/backend"), &admin_login("n")),
+            stack.post(&path("/auth/backend/rotate"), &json!({"id": id})),
             stack.request("DELETE", &path("/auth/backend")).json(&json!({"id": id})),
             stack.get(&path("/backend/tokens")),
             stack.get(&path(&format!("/auth/storefront?jwtToken={jwt}"))),
@@ -63,6 +65,9 @@ async fn what_is_no_endpoint_is_not_found() {
     for (method, path) in [
         ("GET", "/auth/backend"),
         ("PUT", "/auth/backend"),
+        ("GET", "/auth/backend/rotate"),
+        ("OPTIONS", "/auth/backend/rotate"),
+        ("POST", "/auth/backend/rotate/"),
         ("POST", "/backend/tokens"),
         ("DELETE", "/backend/tokens"),
         ("POST", "/auth/storefront"),
@@ -206,6 +211,7 @@ async fn a_token_is_bound_to_its_record() {
         }
         // The transaction compares too, as the token deletes itself.
         stack.delete(&json!({"id": 2})).token(&token).send().await.is_invalid_token();
+        stack.rotate(&json!({"id": 2})).token(&token).send().await.is_invalid_token();
     }
     assert_eq!(stack.total_count().await, 2);
     let begun = with(with(admin_login("begun"), "beginAt", NOW), "endAt", NOW + 1000);
@@ -260,6 +266,7 @@ async fn bodies_that_cannot_be_read_have_their_status() {
         for (method, path) in [
             ("POST", "/auth/backend"),
             ("DELETE", "/auth/backend"),
+            ("POST", "/auth/backend/rotate"),
             ("POST", "/auth/customers"),
             ("POST", "/auth/customers/storefront"),
         ] {
@@ -269,7 +276,7 @@ async fn bodies_that_cannot_be_read_have_their_status() {
             assert_eq!(said, (status, &json!(message)), "{method} {path} {content_type}: {}", answer.body);
         }
     }
-    for path in ["/auth/backend", "/auth/customers", "/auth/customers/storefront"] {
+    for path in ["/auth/backend", "/auth/backend/rotate", "/auth/customers", "/auth/customers/storefront"] {
         let call = || stack.request("POST", path).token(&stack.demo_token);
         assert_eq!(call().send().await.status, 415, "{path}");
         let empty = call().header("Content-Type", json).send().await;
@@ -290,6 +297,7 @@ async fn a_member_that_is_named_twice_is_told() {
             format!(r#"{{"storeHash":"demostore","other":[{{"only here":1,"only here":2}}],{rest}"#),
             "only here",
         ),
+        ("/auth/backend/rotate", r#"{"id":1,"overlapSeconds":0,"overlapSeconds":1}"#.into(), "overlapSeconds"),
         (
             "/auth/customers/storefront",
             r#"{"customerId":313,"customerAccessToken":{"value":"a","value":"b"}}"#.into(),
@@ -376,6 +384,7 @@ async fn a_field_of_any_json_type_is_answered() {
         "beginAt",
         "endAt",
         "id",
+        "overlapSeconds",
         "channelId",
         "customerId",
         "customerAccessToken",
@@ -385,6 +394,7 @@ async fn a_field_of_any_json_type_is_answered() {
             for (method, path, mut body) in [
                 ("POST", "/auth/backend", admin_login("n")),
                 ("DELETE", "/auth/backend", json!({"id": 999})),
+                ("POST", "/auth/backend/rotate", json!({"id": 999})),
                 ("POST", "/auth/customers", buyer_login()),
                 ("POST", "/auth/customers/storefront", json!({"customerId": demo::BUYER_ID})),
             ] {

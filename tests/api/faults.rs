@@ -10,9 +10,10 @@ use tests::{
     platform_jwt,
 };
 
-fn calls(stack: &TestStack) -> [(&'static str, Call); 7] {
+fn calls(stack: &TestStack) -> [(&'static str, Call); 8] {
     [
         ("create", stack.post("/auth/backend", &admin_login("n"))),
+        ("rotate", stack.rotate(&json!({"id": 1}))),
         ("delete", stack.delete(&json!({"id": 1}))),
         ("list", stack.get("/backend/tokens")),
         ("exchange", stack.exchange(&platform_jwt(&current_customer(NOW)))),
@@ -44,7 +45,7 @@ async fn are_unavailable(stack: &TestStack, what: &str, affected: &[&str]) {
     join_all(answers).await;
 }
 
-const ALL: [&str; 7] = ["create", "delete", "list", "exchange", "login", "issue", "introspect"];
+const ALL: [&str; 8] = ["create", "rotate", "delete", "list", "exchange", "login", "issue", "introspect"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_every_endpoint_is_unavailable_and_nothing_changes() {
@@ -93,7 +94,8 @@ async fn nothing_listens_where_aws_should_be() {
 async fn warm_functions_outlast_the_secret_store() {
     let (_, stack, proxy) = behind_proxy().await;
     let succeed = async || {
-        for (name, call) in calls(&stack).into_iter().filter(|(name, _)| *name != "delete") {
+        // These two succeed once.
+        for (name, call) in calls(&stack).into_iter().filter(|(name, _)| !["rotate", "delete"].contains(name)) {
             let answer = call.token(&stack.demo_token).send().await;
             assert_eq!(answer.status, 200, "{name}: {}", answer.body);
         }
@@ -116,7 +118,7 @@ async fn transactions_that_others_keep_crossing_are_unavailable() {
         "TransactWriteItems" => request.cancelled("TransactionConflict"),
         _ => Fate::Forwarded,
     });
-    are_unavailable(&stack, "conflict", &["create", "delete"]).await;
+    are_unavailable(&stack, "conflict", &["create", "rotate", "delete"]).await;
     proxy.forward_all();
     assert_eq!(direct.total_count().await, 1);
 }
@@ -132,8 +134,11 @@ async fn a_transaction_crossed_three_times_still_succeeds() {
     stack.create_token("n").await;
     assert_eq!(direct.total_count().await, 2);
     proxy.rule(conflicts);
+    assert_eq!(stack.rotate(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
+    assert_eq!(direct.total_count().await, 3);
+    proxy.rule(conflicts);
     assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
-    assert_eq!(direct.total_count().await, 1);
+    assert_eq!(direct.total_count().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,8 +153,12 @@ async fn a_write_whose_answer_was_lost_is_not_repeated() {
     assert_eq!(direct.total_count().await, 2);
     assert_eq!(direct.list(&token, "").await.body["data"][1]["token"], token);
     proxy.rule(lost_answers);
+    let rotated = stack.rotate(&json!({"id": 2})).token(&stack.demo_token).send().await;
+    assert_eq!(direct.list(&token, "").await.body["data"][2]["token"], rotated.server_token());
+    assert_eq!(direct.total_count().await, 3);
+    proxy.rule(lost_answers);
     assert_eq!(stack.delete(&json!({"id": 2})).token(&stack.demo_token).send().await.status, 200);
-    assert_eq!(direct.total_count().await, 1);
+    assert_eq!(direct.total_count().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +205,7 @@ async fn what_a_read_leaves_over_is_asked_for_again() {
         "BatchGetItem" => Fate::Answered(200, json!({"UnprocessedKeys": request.body["RequestItems"]})),
         _ => Fate::Forwarded,
     });
-    are_unavailable(&stack, "left over", &["create", "list", "exchange", "login", "issue"]).await;
+    are_unavailable(&stack, "left over", &["create", "rotate", "list", "exchange", "login", "issue"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

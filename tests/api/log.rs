@@ -4,7 +4,7 @@ use local::demo;
 use serde_json::{Value, json};
 use shared::bigcommerce_customers::LOOK_UP_LIFE;
 use tests::{
-    LOG, NOW, PASSWORD, TestStack, UpstreamFate, UpstreamRequest, admin_login, buyer_login, current_customer,
+    LOG, NOW, PASSWORD, TestStack, UpstreamFate, UpstreamRequest, admin_login, buyer_login, current_customer, decode,
     eventually, platform_jwt, read_only, sha256, with,
 };
 
@@ -15,8 +15,10 @@ struct Secrets {
     storefront_tokens: Vec<String>,
     tampered: String,
     account: String,
+    rotated: String,
 }
 
+const IDEMPOTENCY_KEY: &str = "a-key-of-whoever-sent-it";
 const WRONG_PASSWORD: &str = "a password that is wrong";
 
 /// Calls of which some succeed and some are refused, for every reason for which they are.
@@ -44,6 +46,18 @@ async fn make_calls(stack: &TestStack) -> Secrets {
     for (path, token) in [("/orders", &storefront_tokens[0]), ("/stock", &created), ("/orders", &tampered)] {
         stack.protected(&format!("{path}?only-the-authorizer-is-told-this=")).bearer(token).send().await;
     }
+    let rotate = |key: &str| stack.rotate(&json!({"id": decode(&created).1["jti"]})).header("Idempotency-Key", key);
+    let mut rotated = Vec::new();
+    for (call, status) in [
+        (rotate(IDEMPOTENCY_KEY).token(&created), 200),
+        (rotate(IDEMPOTENCY_KEY).token(&created), 200),
+        (rotate("in a malformed key").token(&created), 422),
+        (stack.post("/auth/backend", &admin_login("n")).header("Idempotency-Key", IDEMPOTENCY_KEY), 422),
+    ] {
+        let answer = call.send().await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        rotated.extend(answer.body["data"][0]["token"].as_str().map(str::to_owned));
+    }
     let account = stack.add_api_account(demo::STORE, &read_only()).await;
     assert_eq!(stack.protected("/stock").account(&account).send().await.status, 403);
     let bad_checksum = format!("{}x", &account[..account.len() - 1]);
@@ -56,13 +70,13 @@ async fn make_calls(stack: &TestStack) -> Secrets {
     // A fault too: its line carries a cause.
     stack.add_user_with_broken_hash("broken@example.com").await;
     assert_eq!(stack.ask_for_token(demo::STORE, "broken@example.com", WRONG_PASSWORD).await.status, 500);
-    Secrets { created, jwt, storefront_tokens, tampered, account }
+    Secrets { created, jwt, storefront_tokens, tampered, account, rotated: rotated.remove(0) }
 }
 
 #[tokio::test]
 async fn lines_hold_no_secret() {
     let stack = TestStack::start().await;
-    let Secrets { created, jwt, storefront_tokens, tampered, account } = make_calls(&stack).await;
+    let Secrets { created, jwt, storefront_tokens, tampered, account, rotated } = make_calls(&stack).await;
     let log = LOG.text();
     for secret in [
         demo::ADMIN_PASSWORD,
@@ -75,11 +89,14 @@ async fn lines_hold_no_secret() {
         "only-the-authorizer-is-told-this",
         "in a broken body",
         "in a mistyped field",
+        "in a malformed key",
+        IDEMPOTENCY_KEY,
         "not.a.jwt-that-leaks",
         "$argon2id$",
         &stack.demo_token,
         &created,
         &tampered,
+        &rotated,
         &jwt,
         &account[..20],
         &account[account.len() - 20..account.len() - 1],
@@ -88,6 +105,7 @@ async fn lines_hold_no_secret() {
         &storefront_tokens[1],
         &storefront_tokens[2],
         created.rsplit_once('.').unwrap().1,
+        rotated.rsplit_once('.').unwrap().1,
         jwt.rsplit_once('.').unwrap().1,
     ] {
         assert!(!log.contains(secret), "the log holds {secret}");

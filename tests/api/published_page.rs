@@ -54,7 +54,19 @@ async fn get_all_server_to_server_tokens() {
     keys.sort();
     assert_eq!(
         keys,
-        ["beginAt", "email", "endAt", "eventChannel", "id", "lastUsedAt", "name", "scopes", "storeHash", "token"]
+        [
+            "beginAt",
+            "email",
+            "endAt",
+            "eventChannel",
+            "id",
+            "lastUsedAt",
+            "name",
+            "replacedById",
+            "scopes",
+            "storeHash",
+            "token"
+        ]
     );
     assert_eq!(answer.body["meta"]["pagination"], json!({"totalCount": 1, "offset": 0, "limit": 10}));
 }

@@ -1,7 +1,7 @@
 //! How many requests to the database, one after the other, an answer waits for: the budget of the design.
 
 use local::{demo, gateway::ROUTES};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::scopes::Scopes;
 use std::collections::BTreeSet;
 use tests::{
@@ -86,12 +86,35 @@ async fn every_endpoint_keeps_to_its_budget() {
         answer
     };
     let create = || stack.post("/auth/backend", &admin_login("n"));
+    let keyed = |call: Call, key: &str| call.header("Idempotency-Key", key);
     let created = || cost(200, "BatchGetItem TransactWriteItems UpdateItem", 2, "UpdateItem");
     for (authenticated, secret) in [(Call::token as fn(Call, &str) -> Call, &token), (Call::account, &account)] {
         let id = decode(check("create", create(), created()).await.server_token()).1["jti"].clone();
+        let other = decode(check("create", create(), created()).await.server_token()).1["jti"].clone();
+        let rotate = |id: &Value| stack.rotate(&json!({"id": id}));
+        let rotated = || cost(200, "BatchGetItem TransactWriteItems", 2, "");
         let issue = stack.post("/auth/customers/storefront", &json!({"customerId": demo::BUYER_ID}));
+        // A key of its own for each caller.
+        let [k, r] = ["k", "r"].map(|key| format!("{key}{id}"));
         for (name, call, cost) in [
-            ("create", create(), created()),
+            ("create, with a key", keyed(create(), &k), created()),
+            (
+                "create, with a key again",
+                keyed(create(), &k),
+                cost(200, "BatchGetItem BatchGetItem UpdateItem", 2, "UpdateItem"),
+            ),
+            (
+                "create, with another's key",
+                keyed(stack.post("/auth/backend", &admin_login("another")), &k),
+                cost(422, "BatchGetItem UpdateItem", 1, "UpdateItem"),
+            ),
+            ("rotate", rotate(&id), rotated()),
+            ("rotate, with a key", keyed(rotate(&other), &r), rotated()),
+            ("rotate, with a key again", keyed(rotate(&other), &r), cost(200, "BatchGetItem BatchGetItem", 2, "")),
+            ("rotate, with another's key", keyed(rotate(&id), &r), cost(422, "BatchGetItem", 1, "")),
+            ("rotate, replaced", rotate(&id), cost(409, "BatchGetItem", 1, "")),
+            ("rotate, not there", rotate(&json!(99)), cost(404, "BatchGetItem", 1, "")),
+            ("rotate, bad field", rotate(&json!("x")), cost(422, "BatchGetItem", 1, "")),
             (
                 "create, wrong password",
                 stack.post("/auth/backend", &wrong),
@@ -99,7 +122,7 @@ async fn every_endpoint_keeps_to_its_budget() {
             ),
             ("list", stack.get("/backend/tokens"), cost(200, "BatchGetItem Query Query", 1, "")),
             ("list, deeper", stack.get("/backend/tokens?offset=1"), cost(200, "BatchGetItem Query Query", 2, "")),
-            ("list, past the end", stack.get("/backend/tokens?offset=9"), cost(200, "BatchGetItem Query", 1, "")),
+            ("list, past the end", stack.get("/backend/tokens?offset=99"), cost(200, "BatchGetItem Query", 1, "")),
             ("list, bad limit", stack.get("/backend/tokens?limit=x"), cost(422, "BatchGetItem", 1, "")),
             ("delete", stack.delete(&json!({"id": id})), cost(200, "TransactWriteItems", 1, "")),
             ("delete, not there", stack.delete(&json!({"id": id})), cost(404, "TransactWriteItems", 1, "")),
@@ -135,8 +158,9 @@ async fn every_endpoint_keeps_to_its_budget() {
     check("create, too often", stack.post("/auth/backend", &wrong), refused).await;
     let both = |call: Call| call.token(&token).account(&account);
     check("list, both", both(stack.get("/backend/tokens")), cost(200, "BatchGetItem Query Query", 1, "")).await;
+    check("rotate, both", both(stack.rotate(&json!({"id": 99}))), cost(404, "BatchGetItem", 1, "")).await;
     let delete = |id: u64| both(stack.delete(&json!({"id": id})));
-    check("delete, both", delete(9), cost(404, "TransactWriteItems", 1, "")).await;
+    check("delete, both", delete(99), cost(404, "TransactWriteItems", 1, "")).await;
     check("delete itself", delete(1), cost(200, "TransactWriteItems", 1, "")).await;
     let list = || stack.get("/backend/tokens");
     let refused = || cost(401, "BatchGetItem Query Query", 1, "");

@@ -13,8 +13,9 @@ use shared::{
 use tests::{Answer, Call, TestStack, admin_login, decode, read_only, sha256, signed_with_demo_key, with};
 
 /// The endpoints, what their refusals name, and each scope that lets a call in.
-const NEEDED: [(&str, &str, &[&str]); 6] = [
+const NEEDED: [(&str, &str, &[&str]); 7] = [
     ("DELETE /auth/backend", "tokens:write", &["tokens:write"]),
+    ("POST /auth/backend/rotate", "tokens:write", &["tokens:write"]),
     ("GET /backend/tokens", "tokens:read", &["tokens:read", "tokens:write"]),
     ("GET /auth/storefront", "storefront", &["storefront"]),
     ("POST /auth/customers", "storefront", &["storefront"]),
@@ -61,9 +62,19 @@ fn claims(token: &str) -> Value {
     decode(token).1
 }
 
-/// The body that deletes the token.
+/// The body that deletes the token, or rotates it.
 fn deletion(token: &str) -> Value {
     json!({"id": claims(token)["jti"]})
+}
+
+/// The endpoint's call; one that changes a token changes one that is there for it.
+async fn on_a_victim(stack: &TestStack, endpoint: &str, call: Call) -> Call {
+    let change = match endpoint {
+        "DELETE /auth/backend" => TestStack::delete,
+        "POST /auth/backend/rotate" => TestStack::rotate,
+        _ => return call,
+    };
+    change(stack, &deletion(&stack.create_token("victim").await))
 }
 
 #[tokio::test]
@@ -75,20 +86,17 @@ async fn each_scope_opens_its_endpoints_and_no_other_for_tokens_and_accounts() {
         for shown in [token, account] {
             for ((name, call), (endpoint, needed, open_to)) in calls(&stack).into_iter().zip(NEEDED) {
                 assert_eq!(name, endpoint);
-                let call = if name.starts_with("DELETE") {
-                    stack.delete(&deletion(&stack.create_token("victim").await))
-                } else {
-                    call
-                };
+                let call = on_a_victim(&stack, name, call).await;
                 let before = stack.total_count().await;
                 let answer = shown.on(call).send().await;
-                let deleted = before - stack.total_count().await;
+                let after = stack.total_count().await;
                 if scopes.is_empty() || scopes.iter().any(|scope| open_to.contains(scope)) {
                     assert_eq!(answer.status, 200, "{scopes:?} {shown:?} {name}: {}", answer.body);
-                    assert_eq!(deleted, u64::from(name.starts_with("DELETE")));
+                    let made = u64::from(name.ends_with("rotate"));
+                    assert_eq!(after + u64::from(name.starts_with("DELETE")), before + made, "{name}");
                 } else {
                     answer.is_error(403, "Forbidden", &format!("This needs the scope {needed}."));
-                    assert_eq!(deleted, 0, "{scopes:?} {shown:?} {name}");
+                    assert_eq!(after, before, "{scopes:?} {shown:?} {name}");
                 }
             }
         }
@@ -103,14 +111,13 @@ async fn of_two_credentials_both_must_have_the_scope() {
     let tokens = account(&stack, &["tokens:write"]).await;
     let all = account(&stack, &[]).await;
     for (token, account, statuses) in [
-        (&storefront, &tokens, [403; 6]),
-        (&storefront, &all, [403, 403, 200, 200, 200, 403]),
-        (&whole, &tokens, [200, 200, 403, 403, 403, 403]),
-        (&whole, &all, [200; 6]),
+        (&storefront, &tokens, [403; 7]),
+        (&storefront, &all, [403, 403, 403, 200, 200, 200, 403]),
+        (&whole, &tokens, [200, 200, 200, 403, 403, 403, 403]),
+        (&whole, &all, [200; 7]),
     ] {
-        let body = deletion(&stack.create_token("victim").await);
         for ((name, call), status) in calls(&stack).into_iter().zip(statuses) {
-            let call = if name.starts_with("DELETE") { stack.delete(&body) } else { call };
+            let call = on_a_victim(&stack, name, call).await;
             let answer = call.token(token).account(account).send().await;
             assert_eq!(answer.status, status, "{name}: {}", answer.body);
         }
@@ -229,6 +236,7 @@ async fn a_token_with_other_scopes_than_its_record_is_refused() {
             call.token(&token).send().await.is_invalid_token();
         }
         stack.delete(&deletion(&token)).token(&token).send().await.is_invalid_token();
+        stack.rotate(&deletion(&token)).token(&token).send().await.is_invalid_token();
     }
     let widened = with(claims(&stack.demo_token), "scope", "tokens:write");
     stack.list(&signed_with_demo_key(&widened), "").await.is_invalid_token();

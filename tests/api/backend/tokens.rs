@@ -75,12 +75,12 @@ async fn lists_the_very_strings_that_were_issued() {
                 {
                     "id": 1, "name": "demo", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
                     "token": stack.demo_token, "eventChannel": "admin", "lastUsedAt": null, "beginAt": null,
-                    "endAt": null, "scopes": null,
+                    "endAt": null, "scopes": null, "replacedById": null,
                 },
                 {
                     "id": 2, "name": "mine", "email": demo::ADMIN_EMAIL, "storeHash": demo::STORE,
                     "token": token, "eventChannel": "api", "lastUsedAt": null, "beginAt": null,
-                    "endAt": null, "scopes": null,
+                    "endAt": null, "scopes": null, "replacedById": null,
                 },
             ],
             "meta": {"message": "SUCCESS", "pagination": {"totalCount": 2, "offset": 0, "limit": 10}},
