@@ -592,6 +592,18 @@ async fn in_a_full_store_only_a_token_that_ends_at_once_is_replaced() {
     assert_eq!(stack.ask_for_token(demo::STORE, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD).await.status, 507);
 }
 
+/// The limit was lowered, for one.
+#[tokio::test]
+async fn in_a_store_with_more_tokens_than_it_may_have_one_that_has_leaked_can_be_replaced() {
+    let mut setup = Setup::default();
+    setup.configuration.max_tokens_per_store = 3;
+    let stack = TestStack::start_with(setup).await;
+    crate::backend::tokens::fill(&stack, 5).await;
+    assert_eq!(rotate(&stack, json!({"id": 2})).await.status, 507);
+    rotated(&stack, json!({"id": 2, "overlapSeconds": 0})).await;
+    assert_eq!(stack.total_count().await, 7);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_full_store_tokens_are_replaced_at_once_beside_each_other_and_none_comes_in_besides() {
     let mut setup = Setup::default();
