@@ -106,6 +106,10 @@ impl Counter {
 }
 
 impl Room {
+    fn new(deleted: u64, max_live: u64) -> Self {
+        Self { deleted, max_made: deleted.saturating_add(max_live) }
+    }
+
     /// What becomes of the counter with a token under the next id, if it is that still.
     fn counting_next(&self, counter: Counter, id: u64) -> UpdateBuilder {
         let update = Update::builder()
@@ -240,22 +244,30 @@ impl TokenTable {
     async fn room(&self, creation: &Creation<'_>, counter: Counter) -> Result<Room, NotCreated> {
         let Creation { store_hash, max, now, .. } = *creation;
         let Counter { made, mut deleted, .. } = counter;
-        let mut max_live = max;
-        if made.saturating_sub(deleted) >= max_live {
-            let mut live = total(&self.blocks(store_hash).await?);
+        if made.saturating_sub(deleted) < max {
+            return Ok(Room::new(deleted, max));
+        }
+        let mut live = total(&self.blocks(store_hash).await?);
+        loop {
             deleted = deleted.max(made.saturating_sub(live));
-            if live >= max_live {
-                let ended = self.ended_of(store_hash, now).await?;
-                let freed = self.free(store_hash, &ended, now).await;
-                live = live.saturating_sub(freed);
-                deleted += freed;
-                max_live = max_live.saturating_add((ended.len() as u64).saturating_sub(freed));
+            if live < max {
+                return Ok(Room::new(deleted, max));
             }
-            if live >= max_live {
+            let ended = self.ended_of(store_hash, now).await?;
+            let freed = self.free(store_hash, &ended, now).await;
+            live = live.saturating_sub(freed);
+            deleted += freed;
+            let max_live = max.saturating_add((ended.len() as u64).saturating_sub(freed));
+            if live < max_live {
+                return Ok(Room::new(deleted, max_live));
+            }
+            // Some of those that were counted may have ended, and been removed by others before they were looked for.
+            let live_now = total(&self.blocks(store_hash).await?);
+            if live_now >= live {
                 return Err(NotCreated::Full { max });
             }
+            live = live_now;
         }
-        Ok(Room { deleted, max_made: deleted.saturating_add(max_live) })
     }
 
     /// The tokens of a store that have ended.
