@@ -153,3 +153,33 @@ impl TokenTable {
 pub(super) fn shard_of(store_hash: &str) -> u64 {
     store_hash.bytes().map(u64::from).sum::<u64>() % EXPIRY_SHARDS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_deletes_fifty_at_most_and_of_one_block() {
+        for (ids, expected) in [
+            (vec![], vec![]),
+            (vec![513, 257, 256, 1], vec![vec![1, 256], vec![257], vec![513]]),
+            ((207..=256).collect(), vec![(207..=256).collect()]),
+            ((200..=257).collect(), vec![(200..=249).collect(), (250..=256).collect(), vec![257]]),
+        ] {
+            let parts = in_transactions("store", ids).into_iter().map(|part| part.ids);
+            assert_eq!(parts.collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn stores_are_spread_over_the_index() {
+        let mut stores = BTreeMap::<_, u64>::new();
+        for n in 0..8000_u64 {
+            // As the platform's: letters and digits that look random.
+            let hash = format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24);
+            *stores.entry(shard_of(&hash)).or_default() += 1;
+        }
+        assert!(stores.keys().copied().eq(0..EXPIRY_SHARDS), "{stores:?}");
+        assert!(stores.values().all(|count| (800..1200).contains(count)), "{stores:?}");
+    }
+}
