@@ -20,6 +20,7 @@ mod browsers;
 mod conflicts;
 mod events;
 mod every_endpoint;
+mod expiry;
 mod faults;
 mod idempotency;
 mod last_uses;

@@ -13,7 +13,7 @@ use shared::scopes::Scopes;
 use shared::tables::{
     directory::{BackendUser, Customer, CustomerLogin, Role, Store, customer_email_key, customer_key},
     items::{Item, email_key, key, number, string, to_item},
-    tokens::{BLOCKS, EventChannel, NewToken, TOKENS, TokenRecord},
+    tokens::{BLOCKS, EXPIRY_SHARD, EventChannel, NewToken, TOKENS, TokenRecord},
 };
 use std::iter;
 
@@ -34,16 +34,40 @@ pub async fn fill_store(stack: &TestStack, store_hash: &str, made: u64, live: u6
     fill_tokens(&stack.dynamodb, &stack.configuration.tokens_table, store_hash, made, live).await;
 }
 
+/// Tokens of a store that has none yet, each with its own end, in the order of their ids.
+pub async fn fill_ending(stack: &TestStack, store_hash: &str, ends: &[u64]) {
+    let tokens = (1..).zip(ends).map(|(id, end)| {
+        let record = TokenRecord { exp: Some(*end), ends_at: Some(*end), ..kept(id) };
+        let mut item = token_item(store_hash, &record);
+        item.insert(EXPIRY_SHARD.into(), number(0));
+        item
+    });
+    fill_with(&stack.dynamodb, &stack.configuration.tokens_table, store_hash, tokens, ends.len() as u64, 1).await;
+}
+
 /// Those that are left are as far from each other as can be, and the first is one of them.
 async fn fill_tokens(client: &Client, table: &str, store_hash: &str, made: u64, live: u64) {
     let distance = made / live;
-    let ids = || (1..=made).step_by(usize::try_from(distance).unwrap());
-    let tokens = ids().map(|id| {
-        let record = kept(id);
-        let mut item = to_item(key(store_hash, format!("{TOKENS}{id:020}")), &record).unwrap();
-        item.insert("email_key".into(), string(email_key(&record.email)));
-        item
-    });
+    let ids = (1..=made).step_by(usize::try_from(distance).unwrap());
+    let tokens = ids.map(|id| token_item(store_hash, &kept(id)));
+    fill_with(client, table, store_hash, tokens, made, distance).await;
+}
+
+fn token_item(store_hash: &str, record: &TokenRecord) -> Item {
+    let mut item = to_item(key(store_hash, format!("{TOKENS}{:020}", record.id)), record).unwrap();
+    item.insert("email_key".into(), string(email_key(&record.email)));
+    item
+}
+
+/// These tokens, and what counts them if there is one at each `distance` of ids.
+async fn fill_with(
+    client: &Client,
+    table: &str,
+    store_hash: &str,
+    tokens: impl Iterator<Item = Item>,
+    made: u64,
+    distance: u64,
+) {
     let blocks = (0..made.div_ceil(BLOCK)).filter_map(|block| {
         // How many ids are live of so many after the first of the block.
         let live_of = |first: u64, count: u64| {

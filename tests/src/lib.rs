@@ -29,7 +29,7 @@ mod upstream;
 pub use authorizer::{Authorizer, Entry, http_event, rest_event};
 pub use bodies::{admin_login, backend_login, buyer_login, customer_login, with};
 pub use client::{Answer, Call};
-pub use fill::{fill_store, kept_token};
+pub use fill::{fill_ending, fill_store, kept_token};
 pub use function::Lambda;
 pub use jwts::{
     current_customer, decode, demo_key, keyed, new_key, platform_jwt, rotated_keyring, sign, signed_with_demo_key,
