@@ -22,6 +22,7 @@ mod events;
 mod every_endpoint;
 mod expiry;
 mod faults;
+mod full_store;
 mod idempotency;
 mod last_uses;
 mod log;
