@@ -39,3 +39,4 @@ mod scopes;
 mod storefront_tokens;
 mod template;
 mod upstream;
+mod week;
