@@ -114,12 +114,15 @@ async fn print_times(name: &str, program: &Program, case: &Case, cold_starts: us
     println!("{name:<24} {mebibytes:>6.1} {clear:>10} {with_tls:>10} {warm:>10} {cpu:>10}");
 }
 
-fn cases(now: u64) -> [Case; 8] {
+fn cases(now: u64) -> [Case; 9] {
     let exchange = with(
         event(&Value::Null),
         "multiValueQueryStringParameters",
         json!({"jwtToken": [demo::current_customer_jwt(now)]}),
     );
+    // A token is replaced once: the first answer writes, and the others are the same again.
+    let mut rotate = event(&json!({"id": 2}));
+    rotate["multiValueHeaders"]["Idempotency-Key"] = json!(["bench"]);
     [
         ("list-backend-tokens", 200, event(&Value::Null), WARM_REQUESTS),
         ("introspect-token", 200, event(&json!({"token": demo::token()})), WARM_REQUESTS),
@@ -131,6 +134,7 @@ fn cases(now: u64) -> [Case; 8] {
         ),
         (COMPARED, 200, event(&json!({"customerId": demo::BUYER_ID})), WARM_REQUESTS),
         ("exchange-customer-jwt", 200, exchange, WARM_REQUESTS),
+        ("rotate-backend-token", 200, rotate, WARM_REQUESTS),
         ("delete-backend-token", 404, event(&json!({"id": 999})), WARM_REQUESTS),
         ("create-backend-token", 200, event(&admin_login("bench")), 50),
         ("login-customer", 200, event(&buyer_login()), 50),

@@ -103,6 +103,7 @@ struct Bench<'a> {
     timed: &'a TestStack,
     stopwatch: &'a Stopwatch,
     token: String,
+    rotated: Cell<u64>,
     deleted: Cell<u64>,
 }
 
@@ -111,7 +112,8 @@ type Make<'a> = &'a dyn Fn(&TestStack) -> Call;
 
 impl<'a> Bench<'a> {
     fn new(filled: &'a Filled, counted: &'a TestStack, timed: &'a TestStack, stopwatch: &'a Stopwatch) -> Self {
-        Self { filled, counted, timed, stopwatch, token: kept_token(filled.hash, 1), deleted: Cell::new(0) }
+        let token = kept_token(filled.hash, 1);
+        Self { filled, counted, timed, stopwatch, token, rotated: Cell::new(0), deleted: Cell::new(0) }
     }
 
     fn list(&self, stack: &TestStack, offset: u64, limit: u64) -> Call {
@@ -120,6 +122,13 @@ impl<'a> Bench<'a> {
 
     fn create(&self, stack: &TestStack) -> Call {
         stack.post("/auth/backend", &backend_login(self.filled.hash, demo::ADMIN_EMAIL, demo::ADMIN_PASSWORD))
+    }
+
+    /// Of a token that was created before: each is replaced once.
+    fn rotate(&self, stack: &TestStack) -> Call {
+        self.rotated.set(self.rotated.get() + 1);
+        let id = self.filled.made + self.rotated.get();
+        stack.post("/auth/backend/rotate", &json!({"id": id})).token(&self.token)
     }
 
     /// Of a token that was created before: each is deleted once.
@@ -191,6 +200,7 @@ impl<'a> Bench<'a> {
             println!("| {name} | create, counting anew | {counts} | | |");
         }
         self.row(&[name, "create"], 1, &|stack| self.create(stack)).await;
+        self.row(&[name, "rotate"], 0, &|stack| self.rotate(stack)).await;
         self.row(&[name, "delete"], 0, &|stack| self.delete(stack)).await;
         self.row(&[name, "login"], 1, &|stack| self.login(stack)).await;
         self.row(&[name, "exchange"], 0, &|stack| self.exchange(stack)).await;
@@ -240,10 +250,11 @@ impl<'a> Bench<'a> {
 
     async fn parallel_calls(&self) {
         let list = |stack: &TestStack| self.list(stack, 0, 10);
-        let calls: [(&str, Make); 4] = [
+        let calls: [(&str, Make); 5] = [
             ("list", &list),
             ("issue", &|s| self.issue(s)),
             ("create", &|s| self.create(s)),
+            ("rotate", &|s| self.rotate(s)),
             ("delete", &|s| self.delete(s)),
         ];
         for (name, make) in calls {
