@@ -34,7 +34,7 @@ impl Endpoint for RotateBackendToken {
     async fn handle(services: &Services, request: &Request) -> Result<Success, Error> {
         let Services { auth, tokens, clock, .. } = services;
         let caller = auth.caller(request.headers(), None).await?;
-        let body = caller.confirm_before_refusing(read(request, &caller.ids())).await?;
+        let body = caller.confirm_before_refusing(read(request, &caller.credential_ids())).await?;
         let caller = caller.who_changes(body.id);
         let checks = caller.checks()?;
         let key = body.idempotency_key.as_ref();

@@ -233,7 +233,7 @@ impl UnconfirmedCaller<'_> {
 
     /// What tells the caller's credentials from those of others of the store.
     #[must_use]
-    pub fn ids(&self) -> Vec<String> {
+    pub fn credential_ids(&self) -> Vec<String> {
         let ids = self.credentials.iter().map(|credential| match credential {
             Credential::Token(token) => token.id.to_string(),
             Credential::ApiAccount { sha256 } => sha256.clone(),
