@@ -252,15 +252,18 @@ def test_behaviour_is_that_of_the_local_stack(aws, built, programs, tmp_path):
     if library is None:
         pytest.skip("libfaketime is not there")
     modules = (
-        "auth::", "backend::", "every_endpoint::", "api_accounts::", "published_page::", "readme::", "oauth::", "scopes::",
+        "auth::", "backend::", "every_endpoint::", "api_accounts::", "idempotency::", "published_page::", "readme::", "oauth::",
+        "scopes::",
         "bigcommerce::exchange::", "bigcommerce::login::a_customer", "bigcommerce::storefront::a_customer_access_token",
     )
     # Left out: the gateway's own answers, which the local AWS does not render; headers sent twice and bodies that are not
-    # UTF-8, which it does not pass on as API Gateway does; faults and what a page reads, which need a proxy before AWS; equal
-    # times, parallel guesses and hundreds of calls, for which it is too slow.
+    # UTF-8, which it does not pass on as API Gateway does; answers compared with their headers, in which it numbers them; times
+    # to live, which its CloudFormation does not set; faults, another keyring and what a page reads, which need a proxy before
+    # AWS; equal times, parallel guesses and hundreds of calls, for which it is too slow.
     skips = [
-        "what_is_no_endpoint", "stand_twice", "bodies_that_cannot_be_read", "until_the_app", "an_app_secret",
-        "same_time", "parallel", "any_depth", "any_json_type", "in_authorization", "in_a_form_or_in_json", "each_scope_opens",
+        "what_is_no_endpoint", "stand_twice", "malformed_keys", "bodies_that_cannot_be_read", "with_a_wrong_password_a_known_key",
+        "what_is_kept_of_a_request", "until_the_app", "an_app_secret", "the_key_of_now", "cannot_be_signed", "same_time",
+        "parallel", "thousand_cut", "any_depth", "any_json_type", "in_authorization", "in_a_form_or_in_json", "each_scope_opens",
     ]
     listed = cargo_test(["--test", "api", "--", "--list"], aws.environment)
     names = [name for name in re.findall(r"^(\S+): test$", listed, re.MULTILINE) if name.startswith(modules)]
