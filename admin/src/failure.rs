@@ -3,7 +3,10 @@
 use crate::connection::Unreachable;
 use aws_credential_types::provider::error::{CredentialsError, TokenError};
 use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
-use shared::fault::{Chain, Fault};
+use shared::{
+    fault::{Chain, Fault},
+    tables::tokens::NotCreated,
+};
 use std::{borrow::Cow, error::Error, fmt, process::ExitCode};
 
 /// What a script can tell failures apart by.
@@ -76,6 +79,24 @@ impl From<Fault> for Failure {
         }
         let (kind, what_to_do) = what_to_do(&fault);
         Self::new(kind, format!("{what_to_do}. ({cause})"))
+    }
+}
+
+impl From<NotCreated> for Failure {
+    fn from(not_created: NotCreated) -> Self {
+        match not_created {
+            NotCreated::Full { max } => {
+                let message = format!(
+                    "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that \
+                     is no longer used."
+                );
+                Self::new(Kind::Refused, message)
+            }
+            NotCreated::Fault(fault) => fault.into(),
+            NotCreated::KeyOfAnotherRequest | NotCreated::KeyUsedUp => {
+                Fault::in_words("a key stands against a request that has none").into()
+            }
+        }
     }
 }
 

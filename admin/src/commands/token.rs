@@ -18,12 +18,11 @@ use revoke::RevokeArguments;
 use rotate::RotateArguments;
 use serde_json::{Value, json};
 use shared::{
-    fault::Fault,
     keys::jwt,
     scopes::{Scope, Scopes},
     tables::{
         reads::together,
-        tokens::{Creation, EventChannel, NewToken, NotCreated, TokenRecord},
+        tokens::{Creation, EventChannel, NewToken, TokenRecord},
     },
 };
 
@@ -152,7 +151,7 @@ async fn create(
     let max = services.configuration.max_tokens_per_store;
     let creation = Creation { store_hash: store, token: &new, idempotency_key: None, counter, max, now };
     tool.record(Change { action: "token create", store: Some(store), details }, async |steps| {
-        let token = services.tokens.create(&creation, |_| Ok(vec![maker.clone()])).await.map_err(not_created)?;
+        let token = services.tokens.create(&creation, |_| Ok(vec![maker.clone()])).await?;
         let token = token.map_err(|_| {
             let message = format!("The backend user {email} was changed meanwhile. Run the same command again.");
             Failure::new(Kind::Conflict, message)
@@ -174,22 +173,6 @@ async fn create(
         Err(failure)
     })
     .await
-}
-
-fn not_created(not_created: NotCreated) -> Failure {
-    match not_created {
-        NotCreated::Full { max } => {
-            let message = format!(
-                "The store already has {max} tokens that have not ended, which is as many as it may have. Delete one that is no \
-                 longer used."
-            );
-            Failure::new(Kind::Refused, message)
-        }
-        NotCreated::Fault(fault) => fault.into(),
-        NotCreated::KeyOfAnotherRequest | NotCreated::KeyUsedUp => {
-            Failure::from(Fault::in_words("a key stands against a request that has none"))
-        }
-    }
 }
 
 fn described(token: &TokenRecord) -> Value {

@@ -2,7 +2,7 @@
 
 use super::{
     filter::{Filter, for_each_chosen},
-    list, not_created,
+    list,
 };
 use crate::{
     audit::{Change, Steps},
@@ -289,7 +289,7 @@ impl Rotations<'_> {
             NotRotated::Replaced { by } => format!("The token {id} was replaced meanwhile, by the token {by}."),
             NotRotated::NoSuchToken => format!("The token {id} was revoked meanwhile, or has ended."),
             NotRotated::NotCreated(full @ NotCreated::Full { .. }) => {
-                let Failure { kind, message } = not_created(full);
+                let Failure { kind, message } = full.into();
                 let hint = if self.overlap == 0 {
                     ""
                 } else {
@@ -298,7 +298,7 @@ impl Rotations<'_> {
                 return Err(Failure::new(kind, message + hint));
             }
             NotRotated::NotCreated(why) => {
-                let failure = not_created(why);
+                let failure = Failure::from(why);
                 let message = format!(
                     "{failure}\nIf the token {id} was replaced, `b2b-auth token show {id} --store {store}` says by which, and that one was \
                      not shown. To have one that is, rotate it."
