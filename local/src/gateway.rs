@@ -3,6 +3,7 @@
 use crate::{
     protected_api,
     proxy_event::{new_request_id, proxy_event, request_id_header},
+    recent_requests::{RecentRequest, RecentRequests, curl},
     server::Server,
 };
 use aws_config::SdkConfig;
@@ -32,7 +33,7 @@ use shared::{
     lambda::{Endpoint, answer},
     services::Services,
 };
-use std::{error::Error as StdError, io, sync::Arc};
+use std::{error::Error as StdError, io, sync::Arc, time::Instant};
 use tokio::net::TcpListener;
 
 /// Name of the API's stage, the first part of every path.
@@ -97,8 +98,16 @@ async fn invoke<E: Endpoint>(services: &Services, event: &str) -> Response {
 
 /// The functions, each with services of its own, as where each is a process: none waits for what another reads.
 pub struct Functions {
-    functions: Vec<(&'static Route, Services)>,
+    by_route: Vec<(&'static Route, Services)>,
     authorizer: Arc<Services>,
+    recent_requests: Arc<RecentRequests>,
+}
+
+/// The API, and what the pages of the stack show of it.
+pub struct Api {
+    pub router: Router,
+    pub authorizer: Arc<Services>,
+    pub recent_requests: Arc<RecentRequests>,
 }
 
 /// Serves the API, with functions that speak to the AWS of `sdk_config`.
@@ -127,11 +136,21 @@ pub fn start_with_clients(
     configuration: &Configuration,
     clock: &Clock,
 ) -> io::Result<Server> {
+    Server::start(listener, api(dynamodb, secrets, configuration, clock).router)
+}
+
+/// The API, with functions that use these clients.
+#[must_use]
+pub fn api(
+    dynamodb: &aws_sdk_dynamodb::Client,
+    secrets: &aws_sdk_secretsmanager::Client,
+    configuration: &Configuration,
+    clock: &Clock,
+) -> Api {
     let functions = Functions::new(dynamodb, secrets, configuration, clock);
-    let protected = protected_api::router(Arc::clone(&functions.authorizer));
+    let (authorizer, recent_requests) = (Arc::clone(&functions.authorizer), Arc::clone(&functions.recent_requests));
     let router = Router::new().route("/openapi.yaml", get(openapi)).fallback(serve).with_state(Arc::new(functions));
-    let router = router.merge(protected);
-    Server::start(listener, router)
+    Api { router: router.merge(protected_api::router(Arc::clone(&authorizer))), authorizer, recent_requests }
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -162,13 +181,17 @@ impl Functions {
             services.auth.last_uses = Arc::clone(&authorizer.auth.last_uses);
             services
         };
-        Self { functions: ROUTES.iter().map(|route| (route, services())).collect(), authorizer: Arc::new(authorizer) }
+        Self {
+            by_route: ROUTES.iter().map(|route| (route, services())).collect(),
+            authorizer: Arc::new(authorizer),
+            recent_requests: Arc::default(),
+        }
     }
 
     /// What the function of this name answers to an event, once all is done that it leaves to be done afterwards; none if there
     /// is none of this name.
     pub async fn invoke(&self, name: &str, event: &str) -> Option<Response> {
-        let (route, services) = self.functions.iter().find(|(route, _)| route.function == name)?;
+        let (route, services) = self.by_route.iter().find(|(route, _)| route.function == name)?;
         let answer = (route.invoke)(services, event).await;
         services.after_answer.finish().await;
         Some(answer)
@@ -177,12 +200,21 @@ impl Functions {
     async fn serve(&self, request: Request, request_id: &str) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
         let path = path_below_prefix(&parts.uri).ok_or(Error::NoSuchRoute)?;
-        let function = self.functions.iter().find(|(route, _)| route.leads_from(&parts.method, path));
+        let function = self.by_route.iter().find(|(route, _)| route.leads_from(&parts.method, path));
         let (route, services) = function.ok_or(Error::NoSuchRoute)?;
         match read(body).await {
             Ok(body) => {
+                let started = Instant::now();
                 let event = proxy_event(&parts, &body, request_id, STAGE).to_string();
                 let answer = (route.invoke)(services, &event).await;
+                self.recent_requests.add(RecentRequest {
+                    at: services.clock.now(),
+                    method: parts.method.to_string(),
+                    path: parts.uri.path().into(),
+                    status: answer.status().as_u16(),
+                    milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    curl: curl(&parts, &body),
+                });
                 // As a function does once its answer is sent.
                 let after_answer = Arc::clone(&services.after_answer);
                 tokio::spawn(async move { after_answer.finish().await });

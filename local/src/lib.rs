@@ -9,14 +9,17 @@ pub mod aws;
 pub mod bigcommerce;
 pub mod demo;
 pub mod gateway;
+pub mod pages;
 mod protected_api;
 mod proxy_event;
+mod recent_requests;
 pub mod secrets_manager;
 pub mod server;
 
 use aws_config::SdkConfig;
 use bigcommerce::BigCommerce;
 use expire_tokens::ExpireTokens;
+use pages::Pages;
 use secrets_manager::SecretsManager;
 use server::{Server, StartError};
 use shared::{
@@ -116,7 +119,16 @@ impl Stack {
         let sdk_config = aws::sdk_config(&aws.server.url).await;
         demo::prepare(&sdk_config, &options.configuration).await?;
         demo::set_customer_directory(&sdk_config, &options.configuration, options.customer_directory).await?;
-        let api = gateway::start(api_listener, &sdk_config, &options.configuration, &options.clock)?;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config);
+        let secrets = aws_sdk_secretsmanager::Client::new(&sdk_config);
+        let api = gateway::api(&dynamodb, &secrets, &options.configuration, &options.clock);
+        let pages = pages::router(Pages {
+            services: api.authorizer,
+            recent_requests: api.recent_requests,
+            aws_url: aws.server.url.clone(),
+            bigcommerce_url: bigcommerce.as_ref().map(|server| server.url.clone()),
+        });
+        let api = Server::start(api_listener, api.router.merge(pages))?;
         let expiry = tokio::spawn(expire_tokens(sdk_config.clone(), options.configuration.tokens_table, options.clock));
         Ok(Self { api, aws, bigcommerce, sdk_config, expiry, _folder: folder })
     }

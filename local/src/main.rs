@@ -128,6 +128,7 @@ fn greet(stack: &Stack, jwt: &str) {
 b2b-auth is ready.
 
   API                            {api}/api/io
+  console and reference          {api} and {api}/docs
   what its authorizer protects   {api}/example/orders and /stock
   DynamoDB and Secrets Manager   {aws}{bigcommerce}
 

@@ -118,6 +118,26 @@ fn the_customers_are_where_the_last_start_says() {
     }
 }
 
+/// A site may have its own name point to this machine, and would then be of one origin with the pages.
+#[tokio::test]
+async fn the_pages_are_shown_to_nobody_who_names_another_host() {
+    let program = Program::start(&[]);
+    let url = program.url("console and reference");
+    let client = reqwest::Client::new();
+    let get = async |path: &str, host: &str| {
+        client.get(format!("{url}{path}")).header("Host", host).send().await.unwrap().status().as_u16()
+    };
+    for path in ["/", "/console.js", "/console/stack", "/console/requests", "/docs", "/scalar.js"] {
+        for host in ["127.0.0.1:3000", "127.0.0.1", "localhost:3000", "[::1]:3000"] {
+            assert_eq!(get(path, host).await, 200, "{path} {host}");
+        }
+        for host in ["", "shop.example", "localhost.shop.example:3000", "127.0.0.1.shop.example", "192.0.2.1:3000"] {
+            assert_eq!(get(path, host).await, 421, "{path} {host}");
+        }
+    }
+    assert_eq!(get("/api/io/backend/tokens", "shop.example").await, 401, "the API itself goes by any name");
+}
+
 #[test]
 fn it_stops_cleanly() {
     for signal in ["-INT", "-TERM"] {
