@@ -51,32 +51,31 @@ async function showStack() {
     'API': api,
     'DynamoDB and Secrets Manager': stack.awsUrl,
     'What stands for BigCommerce': stack.bigcommerceUrl,
-    'Storefront endpoints are open to': stack.storefrontAccess === 'Public' ? 'anyone' : 'bearers of a server-to-server token',
+    'Storefront endpoints are open to': stack.storefrontIsPublic ? 'anyone' : 'bearers of a server-to-server token',
+    'App for current-customer JWTs': `${stack.app.clientId} / ${stack.app.clientSecret}`,
+    'Current-customer JWT, for a day': stack.jwt,
   };
   for (const [name, value] of Object.entries(addresses)) {
     if (value) $('addresses').append(element('dt', {}, name), element('dd', {}, element('code', {}, value)));
   }
-  for (const {storeHash, administrator, customers} of stack.stores) {
-    const people = [['administrator', administrator], ...customers.map(customer => [`customer ${customer.id}`, customer])];
-    for (const [who, {email, password}] of people) {
+  for (const {storeHash, administrator, customer} of stack.stores) {
+    for (const [who, {email, password}] of [['administrator', administrator], [`customer ${customer.id}`, customer]]) {
       const cells = [storeHash, who, email, password].map(text => element('td', {}, element('code', {}, text)));
       $('credentials').append(element('tr', {}, ...cells));
     }
   }
-  const [{storeHash, administrator, customers: [customer]}] = stack.stores;
-  Object.assign($('create').elements.storeHash, {value: storeHash});
-  $('create').elements.email.value = administrator.email;
-  $('create').elements.password.value = administrator.password;
-  $('login').elements.storeHash.value = storeHash;
-  $('login').elements.email.value = customer.email;
-  $('login').elements.password.value = customer.password;
+  const [{storeHash, administrator, customer}] = stack.stores;
+  for (const [form, {email, password}] of [['create', administrator], ['login', customer]]) {
+    for (const [name, value] of Object.entries({storeHash, email, password})) $(form).elements[name].value = value;
+  }
   $('token').value = stack.token;
 }
 
 async function listTokens() {
   const token = $('token').value.trim();
   const {data, meta} = await call('GET', '/backend/tokens?limit=250', {token});
-  $('count').textContent = `${meta.pagination.totalCount} tokens`;
+  const {totalCount} = meta.pagination;
+  $('count').textContent = totalCount === 1 ? '1 token' : `${totalCount} tokens`;
   const now = Date.now() / 1000;
   $('list-of-tokens').replaceChildren(...data.map(entry => {
     const rotate = element('button', {onclick: () => say('of-tokens', async () => {

@@ -11,7 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use shared::{auth::denial::Denial, services::Services, tables::reads::together};
+use shared::{auth::denial::Denial, configuration::StorefrontAccess, services::Services, tables::reads::together};
 use std::{net::IpAddr, sync::Arc};
 
 /// Nothing but what the stack serves itself. The reference sets styles of elements.
@@ -73,16 +73,24 @@ async fn scalar() -> Response {
 
 /// What is running, and the demo data that it began with.
 async fn stack(State(pages): State<Arc<Pages>>) -> Response {
-    let store = |hash, admin, customers: Value| json!({"storeHash": hash, "administrator": {"email": admin, "password": demo::ADMIN_PASSWORD}, "customers": customers});
+    let admin = |email| json!({"email": email, "password": demo::ADMIN_PASSWORD});
     let buyer = |id, email| json!({"id": id, "email": email, "password": demo::BUYER_PASSWORD});
     json(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "awsUrl": pages.aws_url,
         "bigcommerceUrl": pages.bigcommerce_url,
-        "storefrontAccess": format!("{:?}", pages.services.configuration.storefront_access),
+        "storefrontIsPublic": pages.services.configuration.storefront_access == StorefrontAccess::Public,
         "stores": [
-            store(demo::STORE, demo::ADMIN_EMAIL, json!([buyer(demo::BUYER_ID, demo::BUYER_EMAIL)])),
-            store(demo::OTHER_STORE, demo::OTHER_ADMIN_EMAIL, json!([buyer(demo::OTHER_BUYER_ID, demo::OTHER_BUYER_EMAIL)])),
+            {
+                "storeHash": demo::STORE,
+                "administrator": admin(demo::ADMIN_EMAIL),
+                "customer": buyer(demo::BUYER_ID, demo::BUYER_EMAIL),
+            },
+            {
+                "storeHash": demo::OTHER_STORE,
+                "administrator": admin(demo::OTHER_ADMIN_EMAIL),
+                "customer": buyer(demo::OTHER_BUYER_ID, demo::OTHER_BUYER_EMAIL),
+            },
         ],
         "app": {"clientId": demo::APP_CLIENT_ID, "clientSecret": demo::APP_CLIENT_SECRET},
         "token": demo::token(),
