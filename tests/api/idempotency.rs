@@ -366,14 +366,14 @@ async fn insist(call: Call) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_at_once_by_two_sets_of_functions_one_makes_the_token() {
-    twenty_at_once(1000, 200).await;
+async fn of_twenty_parallel_requests_to_two_sets_of_functions_one_makes_the_token() {
+    twenty_in_parallel(1000, 200).await;
     // Where there is room for just one.
-    twenty_at_once(2, 507).await;
+    twenty_in_parallel(2, 507).await;
 }
 
 /// In a store that may have so many tokens; then a request with another key is answered so.
-async fn twenty_at_once(max: u64, status_of_another: u16) {
+async fn twenty_in_parallel(max: u64, status_of_another: u16) {
     let mut setup = Setup::default();
     setup.configuration.max_tokens_per_store = max;
     let direct = TestStack::start_with(setup).await;

@@ -387,7 +387,7 @@ async fn a_token_is_replaced_once_and_the_refusal_names_the_one_in_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_rotations_of_one_token_at_once_exactly_one_succeeds() {
+async fn of_twenty_parallel_rotations_of_one_token_exactly_one_succeeds() {
     let stack = TestStack::start().await;
     for _ in 0..4 {
         let (before, old) = (listed(&stack).await.len(), id(&stack.create_token("mine").await));
@@ -605,7 +605,7 @@ async fn in_a_store_with_more_tokens_than_it_may_have_one_that_has_leaked_can_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_full_store_tokens_are_replaced_at_once_beside_each_other_and_none_comes_in_besides() {
+async fn in_a_full_store_parallel_rotations_without_overlap_succeed_and_none_comes_in_besides() {
     let mut setup = Setup::default();
     setup.configuration.max_tokens_per_store = 9;
     let stack = TestStack::start_with(setup).await;
