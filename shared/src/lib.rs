@@ -9,8 +9,9 @@
 //!
 //! [`http`] reads requests and writes answers, [`keys`] signs and verifies, [`tables`] keep; none of the three knows of callers.
 //! [`auth`] says who is calling and what they may do. Customers who are in no table are asked for at [`bigcommerce`].
-//! [`services`] puts them together, [`server_tokens`] signs with them what two endpoints make, and [`lambda`] runs an endpoint with them. Which [`scopes`] there are, all of them know. A
-//! failure beyond a caller's mistakes is a [`fault::Fault`], or a [`bigcommerce::Failure`], until `http` makes an answer of it.
+//! [`services`] puts them together, [`server_tokens`] signs with them what two endpoints make, and [`lambda`] runs an endpoint with
+//! them. Which [`scopes`] there are, all of them know. A failure beyond a caller's mistakes is a [`fault::Fault`], or a
+//! [`bigcommerce::Failure`], until `http` makes an answer of it.
 
 pub mod after_answer;
 pub mod auth;

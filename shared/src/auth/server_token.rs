@@ -4,7 +4,7 @@ use crate::{
     auth::{Auth, denial::Denial},
     http::fields::is_store_hash,
     keys::{claims::ServerClaims, jwt},
-    tables::tokens::{TokenIdentity, TokenRecord},
+    tables::tokens::TokenIdentity,
 };
 use serde_json::Value;
 
@@ -39,14 +39,5 @@ impl Auth {
     pub async fn server_token(&self, token: &str) -> Result<ServerToken, Denial> {
         let (kid, claims) = self.signed_claims(token).await?;
         ServerToken::read(claims, kid, self.clock.now())
-    }
-
-    /// The record of a token, if it has not been deleted, nor replaced and ended.
-    ///
-    /// # Errors
-    /// [`Denial::Invalid`], or a fault.
-    pub async fn record_of(&self, store_hash: &str, identity: &TokenIdentity) -> Result<TokenRecord, Denial> {
-        let record = self.tokens.record(store_hash, identity.id).await?;
-        identity.check(record, self.clock.now()).map_err(Denial::Invalid)
     }
 }

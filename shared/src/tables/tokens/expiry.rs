@@ -16,12 +16,11 @@ use crate::{
     },
 };
 use aws_sdk_dynamodb::{
+    error::SdkError,
     operation::query::{QueryError, QueryOutput},
     types::{Delete, TransactWriteItem},
 };
 use aws_smithy_async::future::pagination_stream::PaginationStream;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_runtime_api::http::Response;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -50,7 +49,7 @@ pub struct EndedTokens {
 
 /// The tokens of a part of the index that have ended.
 pub struct Ended {
-    pages: PaginationStream<Result<QueryOutput, SdkError<QueryError, Response>>>,
+    pages: PaginationStream<Result<QueryOutput, SdkError<QueryError>>>,
 }
 
 #[derive(Deserialize)]
