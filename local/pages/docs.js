@@ -1,7 +1,11 @@
 'use strict';
 
-fetch('/console/stack').then(answer => answer.json()).then(({token}) => Scalar.createApiReference('#reference', {
-  url: '/openapi.yaml',
+const stack = fetch('/console/stack').then(answer => answer.json());
+const description = fetch('/openapi.yaml').then(answer => answer.text());
+
+Promise.all([stack, description]).then(([{token, jwt}, description]) => Scalar.createApiReference('#reference', {
+  // The one example that is not good for ever.
+  content: description.replace(/(name: jwtToken[^]*? example: )\S+/, `$1${jwt}`),
   baseServerURL: location.origin,
   servers: [{url: location.origin + '/api/io', description: 'cargo run'}],
   // Nothing from the network.

@@ -13,7 +13,7 @@ use shared::{
 use tests::{Answer, Call, TestStack, admin_login, decode, read_only, sha256, signed_with_demo_key, with};
 
 /// The endpoints, what their refusals name, and each scope that lets a call in.
-const NEEDED: [(&str, &str, &[&str]); 7] = [
+pub const NEEDED: [(&str, &str, &[&str]); 7] = [
     ("DELETE /auth/backend", "tokens:write", &["tokens:write"]),
     ("POST /auth/backend/rotate", "tokens:write", &["tokens:write"]),
     ("GET /backend/tokens", "tokens:read", &["tokens:read", "tokens:write"]),

@@ -88,7 +88,7 @@ fn routes_are_those_of_the_description_and_of_the_local_stack() {
     let description = YamlLoader::load_from_str(include_str!("../../openapi.yaml")).unwrap().remove(0);
     let described: BTreeSet<_> = entries(&description["paths"])
         .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
-        .filter(|(_, _, operation)| !operation["operationId"].is_badvalue())
+        .filter(|(method, ..)| !PREFLIGHT.eq_ignore_ascii_case(method))
         .map(|(method, path, operation)| (method.to_uppercase(), path, text(&operation["operationId"])))
         .collect();
     let local: BTreeSet<_> =

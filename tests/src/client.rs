@@ -1,6 +1,7 @@
-//! A client of the API that checks the envelope of every answer.
+//! A client of the API that checks of every answer its envelope, and that `openapi.yaml` knows its status.
 
-use local::demo;
+use crate::operation;
+use local::{demo, gateway::PREFIXES};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use shared::lambda::STRICT_TRANSPORT;
@@ -43,10 +44,17 @@ impl Call {
 
     /// Sends it, and checks what every answer must have.
     pub async fn send(self) -> Answer {
-        let response = self.0.timeout(Duration::from_mins(1)).send().await.unwrap();
+        let (client, request) = self.0.timeout(Duration::from_mins(1)).build_split();
+        let request = request.unwrap();
+        let method = request.method().to_string();
+        let response = client.execute(request).await.unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let path = response.url().path().to_owned();
+        let below_prefix = PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix));
+        if let Some(operation) = below_prefix.and_then(|path| operation(&method, path)) {
+            assert!(operation["responses"].get(status.to_string()).is_some(), "{method} {path}: {status}");
+        }
         let is_deployed = response.url().host_str() != Some("127.0.0.1");
         let text = response.text().await.unwrap();
         assert_eq!(headers["cache-control"], "no-store", "{text}");

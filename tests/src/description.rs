@@ -1,0 +1,50 @@
+//! What `openapi.yaml` says of the API.
+
+use serde_json::{Map, Number, Value};
+use std::sync::LazyLock;
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// The whole document, in which each `$ref` has given way to what it refers to.
+pub static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    let text = include_str!("../../openapi.yaml");
+    let document = value(&YamlLoader::load_from_str(text).unwrap()[0]);
+    resolved(&document, &document)
+});
+
+/// The operation that answers such a request, if one does. The path is without its prefix.
+pub fn operation(method: &str, path: &str) -> Option<&'static Value> {
+    DESCRIPTION["paths"].get(path)?.get(method.to_lowercase())
+}
+
+fn value(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::String(text) => text.as_str().into(),
+        Yaml::Integer(integer) => (*integer).into(),
+        // Greater than what the parser takes for an integer.
+        Yaml::Real(digits) => digits.parse::<Number>().unwrap().into(),
+        Yaml::Boolean(boolean) => (*boolean).into(),
+        Yaml::Array(items) => items.iter().map(value).collect(),
+        Yaml::Hash(members) => members.iter().map(|(name, member)| (name.as_str().unwrap(), value(member))).collect(),
+        _ => Value::Null,
+    }
+}
+
+/// What stands beside a `$ref` takes the place of the same member there, as version 3.1 has it.
+fn resolved(document: &Value, node: &Value) -> Value {
+    match node {
+        Value::Object(members) => {
+            let mut there = members.get("$ref").map_or_else(Map::new, |reference| {
+                let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
+                let Value::Object(there) = resolved(document, document.pointer(pointer).unwrap()) else {
+                    panic!("{pointer} is no object");
+                };
+                there
+            });
+            let here = members.iter().filter(|(name, _)| *name != "$ref");
+            there.extend(here.map(|(name, member)| (name.clone(), resolved(document, member))));
+            there.into()
+        }
+        Value::Array(items) => items.iter().map(|item| resolved(document, item)).collect(),
+        other => other.clone(),
+    }
+}
