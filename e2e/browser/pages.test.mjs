@@ -101,6 +101,18 @@ test('the last requests can be sent again from a shell', async () => {
   assert.notEqual(idOf(answer.data[0].token), id);
 });
 
+test('a request that is being read stays open while others come', async () => {
+  await page.clock.install();
+  await openConsole();
+  await page.locator('#list-of-requests summary').first().click();
+  const looked = page.waitForResponse('**/console/requests');
+  await page.clock.runFor(3000);
+  await looked;
+  // By when this is answered, that is shown.
+  await page.evaluate(() => fetch('/console/requests').then(answer => answer.json()));
+  assert.equal(await page.locator('#list-of-requests details[open]').count(), 1);
+});
+
 test('the reference calls the API from the page, with the demo token', async () => {
   await page.goto(`${stack}/docs#GET/backend/tokens`);
   await page.getByRole('button', {name: /Test Request.*get \/backend\/tokens/}).click();
@@ -109,10 +121,14 @@ test('the reference calls the API from the page, with the demo token', async () 
   await page.getByText('"admin@example.com"').first().waitFor();
 });
 
-for (const colorScheme of ['light', 'dark']) {
-  test(`the console can be used by everybody, in ${colorScheme} colours`, async () => {
+const phone = {viewport: {width: 375, height: 800}, isMobile: true, hasTouch: true};
+
+for (const [where, options] of [
+  ['in light colours', {colorScheme: 'light'}], ['in dark colours', {colorScheme: 'dark'}], ['on a phone', phone],
+]) {
+  test(`the console can be used by everybody, ${where}`, async () => {
     await page.context().close();
-    await open({colorScheme});
+    await open(options);
     await openConsole();
     await create('seen');
     await page.evaluate(axe.source);
@@ -124,10 +140,18 @@ for (const colorScheme of ['light', 'dark']) {
 for (const path of ['/', '/docs']) {
   test(`${path} fits a phone`, async () => {
     await page.context().close();
-    await open({viewport: {width: 375, height: 800}, isMobile: true, hasTouch: true});
+    await open(phone);
     await page.goto(stack + path);
     await page.getByRole('heading', {name: 'b2b-auth'}).first().waitFor();
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert(width <= 375, `${width} pixels`);
   });
 }
+
+test('nothing of the console is moved sideways on a phone', async () => {
+  await page.context().close();
+  await open(phone);
+  await openConsole();
+  const tables = await page.locator('.wide').evaluateAll(all => all.map(table => table.scrollWidth - table.clientWidth));
+  assert.deepEqual(tables, [0, 0, 0]);
+});

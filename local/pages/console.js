@@ -44,6 +44,13 @@ async function say(where, doing) {
 const fields = form => Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ''));
 const shown = token => [element('pre', {}, token), element('button', {onclick: () => decode(token)}, 'What does it say?')];
 
+/** The rows of a table. Each cell says its column, for where there is no room for columns. */
+function showRows(id, rows) {
+  const columns = [...$(id).closest('table').querySelectorAll('th')].map(head => head.textContent);
+  for (const row of rows) [...row.cells].forEach((cell, index) => { cell.dataset.column = columns[index]; });
+  $(id).replaceChildren(...rows);
+}
+
 async function showStack() {
   const stack = await (await fetch('/console/stack')).json();
   const addresses = {
@@ -58,12 +65,9 @@ async function showStack() {
   for (const [name, value] of Object.entries(addresses)) {
     if (value) $('addresses').append(element('dt', {}, name), element('dd', {}, element('code', {}, value)));
   }
-  for (const {storeHash, administrator, customer} of stack.stores) {
-    for (const [who, {email, password}] of [['administrator', administrator], [`customer ${customer.id}`, customer]]) {
-      const cells = [storeHash, who, email, password].map(text => element('td', {}, element('code', {}, text)));
-      $('credentials').append(element('tr', {}, ...cells));
-    }
-  }
+  showRows('credentials', stack.stores.flatMap(({storeHash, administrator, customer}) =>
+    [['administrator', administrator], [`customer ${customer.id}`, customer]].map(([who, {email, password}]) =>
+      element('tr', {}, ...[storeHash, who, email, password].map(text => element('td', {}, element('code', {}, text)))))));
   const [{storeHash, administrator, customer}] = stack.stores;
   for (const [form, {email, password}] of [['create', administrator], ['login', customer]]) {
     for (const [name, value] of Object.entries({storeHash, email, password})) $(form).elements[name].value = value;
@@ -77,7 +81,7 @@ async function listTokens() {
   const {totalCount} = meta.pagination;
   $('count').textContent = totalCount === 1 ? '1 token' : `${totalCount} tokens`;
   const now = Date.now() / 1000;
-  $('list-of-tokens').replaceChildren(...data.map(entry => {
+  showRows('list-of-tokens', data.map(entry => {
     const rotate = element('button', {onclick: () => say('of-tokens', async () => {
       const {data: [made]} = await call('POST', '/auth/backend/rotate', {token, body: {id: entry.id, overlapSeconds: 3600}});
       await listTokens();
@@ -95,8 +99,9 @@ async function listTokens() {
       entry.replacedById,
     ];
     const row = cells.map(cell => element('td', {}, String(cell ?? '')));
-    const actions = entry.replacedById ? [look, ' ', remove] : [look, ' ', rotate, ' ', remove];
-    return element('tr', entry.endAt !== null && entry.endAt <= now ? {class: 'ended'} : {}, ...row, element('td', {}, ...actions));
+    const actions = entry.replacedById ? [look, remove] : [look, rotate, remove];
+    return element('tr', entry.endAt !== null && entry.endAt <= now ? {class: 'ended'} : {}, ...row,
+      element('td', {}, element('span', {class: 'actions'}, ...actions)));
   }));
 }
 
@@ -113,7 +118,9 @@ async function decode(token) {
 
 async function showRequests() {
   const requests = await (await fetch('/console/requests')).json();
-  $('list-of-requests').replaceChildren(...requests.map(({at, method, path, status, milliseconds, curl}) => element('tr', {},
+  // Not under the eyes of who reads one.
+  if ($('list-of-requests').querySelector('details[open]')) return;
+  showRows('list-of-requests', requests.map(({at, method, path, status, milliseconds, curl}) => element('tr', {},
     element('td', {}, new Date(at * 1000).toLocaleTimeString()),
     element('td', {}, element('code', {}, `${method} ${path}`)),
     element('td', {class: status < 400 ? 'good' : 'bad'}, String(status)),
@@ -145,5 +152,8 @@ $('decode').addEventListener('submit', event => {
   decode($('jwt').value);
 });
 
-showStack().then(listTokens).catch(error => say('of-tokens', () => { throw error; }));
+// At once, so that nothing moves under the eyes.
+showStack().then(listTokens).catch(error => say('of-tokens', () => { throw error; })).finally(() => {
+  document.querySelector('main').hidden = false;
+});
 setInterval(showRequests, 3000);
