@@ -1,6 +1,7 @@
 # `make` lists the commands. What CI runs stands in .ci/ and is only called from here.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt arrows dependencies fuzz openapi moto build bench validate e2e browser ci deploy doctor clean
+.PHONY: help run test lint fmt arrows dependencies fuzz openapi moto build bench validate e2e browser pictures ci deploy \
+	doctor clean
 
 # Which part of samconfig.toml: default, staging or prod.
 CONFIG ?= default
@@ -55,6 +56,11 @@ e2e: ## build, deploy to a local AWS and call what was deployed; ARGS="-k operat
 
 browser: ## pages of several origins in Chromium, against what `make run` starts
 	.ci/browser
+
+pictures: ## those of docs/pictures anew; with Chromium, and while `make run` is not running
+	cargo test --workspace --locked --no-run --quiet
+	.ci/npm
+	node docs/pictures/make.mjs
 
 ci: ## everything that must hold before a change lands
 	.ci/run
