@@ -1,6 +1,9 @@
 //! What `template.yaml` counts in the logs is what is really logged, and each alarm and the dashboard are made of that.
 
-use crate::template::{NOBODY, entries, function_names, let_a_token_end, resources, template, text};
+use crate::{
+    links::fragments,
+    template::{NOBODY, entries, function_names, let_a_token_end, resources, template, text},
+};
 use expire_tokens::ExpireTokens;
 use local::demo;
 use serde_json::{Value, json};
@@ -294,14 +297,6 @@ async fn the_dashboard_counts_what_expire_tokens_removes() {
     let body = text(&template["Resources"]["CloudWatchDashboard"]["Properties"]["DashboardBody"][0]);
     assert!(body.contains(&format!("filter message = {} or", line["message"]).replace('"', "'")), "{line}");
     assert!(body.contains("sum(removed)"));
-}
-
-/// The fragments by which the sections of a Markdown page are linked to.
-fn fragments(page: &str) -> BTreeSet<String> {
-    let headings =
-        page.lines().filter_map(|line| line.strip_prefix("##")).map(|line| line.trim_start_matches('#').trim());
-    let kept = |character: &char| character.is_alphanumeric() || [' ', '-'].contains(character);
-    headings.map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
 }
 
 #[test]

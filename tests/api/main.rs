@@ -25,6 +25,7 @@ mod faults;
 mod full_store;
 mod idempotency;
 mod last_uses;
+mod links;
 mod log;
 mod login_attempts;
 mod oauth {
