@@ -17,6 +17,11 @@ async fn the_reference_shows_what_is_answered() {
     assert_eq!(check(include_str!("../../docs/reference.md"), &printed).await, 10);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_migrates_is_shown_what_is_answered() {
+    assert_eq!(check(include_str!("../../docs/migrating.md"), &[]).await, 1);
+}
+
 /// A variable that is set to what `cargo run` has printed.
 type Printed = (&'static str, fn(&TestStack) -> String);
 
