@@ -14,5 +14,8 @@ Promise.all([stack, description]).then(([{token, jwt}, description]) => Scalar.c
   agent: {disabled: true},
   showDeveloperTools: 'never',
   hideClientButton: true,
+  // As its own colours are too light to be read by everybody.
+  customCss: '.light-mode.light-mode {--scalar-color-3: #666; --scalar-color-green: #00734d; --scalar-color-red: #c80000; --scalar-color-orange: #a63c00} ' +
+    '.dark-mode.dark-mode {--scalar-color-3: #999; --scalar-color-red: #ff5c5c}',
   authentication: {preferredSecurityScheme: 'authToken', securitySchemes: {authToken: {value: token}}},
 }));
