@@ -59,7 +59,7 @@ browser: ## pages of several origins in Chromium, against what `make run` starts
 
 pictures: ## those of docs/pictures anew; with Chromium, and while `make run` is not running
 	cargo test --workspace --locked --no-run --quiet
-	.ci/npm
+	.ci/npm browser e2e/browser
 	node docs/pictures/make.mjs
 
 ci: ## everything that must hold before a change lands

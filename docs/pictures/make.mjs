@@ -1,5 +1,5 @@
 // Makes the pictures beside it: starts `target/debug/local`, does with it what they show, and writes what the programs print.
-// With `--check` it writes nothing, and fails where a terminal's text is no longer the one that is here. `.ci/npm` comes first.
+// With `--check` it writes nothing, and fails where a terminal's text is no longer the one that is here. `.ci/npm browser e2e/browser` comes first.
 
 import assert from 'node:assert/strict';
 import {spawn, spawnSync} from 'node:child_process';
