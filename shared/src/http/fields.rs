@@ -247,15 +247,19 @@ pub fn iso8601(value: &Value) -> Reading<i64> {
     }
 }
 
-/// A JSON integer, or a string that holds one. Digits beyond `i128` saturate.
+/// From it on, 2⁵³, a number with a point or an exponent may be read as its neighbour.
+const FIRST_INEXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
+
+/// A JSON integer, or a string that holds one. Digits beyond `i128` saturate, as does what may be read as another number.
 fn integer(value: &Value) -> Option<i128> {
     match value {
         Value::String(text) => integer_text(text),
-        Value::Number(number) => match number.as_i128() {
-            Some(integer) => Some(integer),
-            #[expect(clippy::cast_possible_truncation, reason = "a whole number that saturates where it is too large")]
-            None => number.as_f64().filter(|float| float.fract() == 0.0).map(|float| float as i128),
-        },
+        Value::Number(number) => number.as_i128().or_else(|| match number.as_f64()? {
+            float if float >= FIRST_INEXACT_FLOAT => Some(i128::MAX),
+            float if float <= -FIRST_INEXACT_FLOAT => Some(i128::MIN),
+            #[expect(clippy::cast_possible_truncation, reason = "a whole number that is not too large")]
+            float => (float.fract() == 0.0).then_some(float as i128),
+        }),
         _ => None,
     }
 }
@@ -284,6 +288,10 @@ mod tests {
             (json!("99999999999999999999999999999999999999999999"), Some(i128::MAX)),
             (json!("-99999999999999999999999999999999999999999999"), Some(i128::MIN)),
             (json!(1e300), Some(i128::MAX)),
+            (json!(-1e300), Some(i128::MIN)),
+            (serde_json::from_str("2251799813685247.0").unwrap(), Some(2_251_799_813_685_247)),
+            (serde_json::from_str("9007199254740991.0").unwrap(), Some(9_007_199_254_740_991)),
+            (serde_json::from_str("9007199254740993.0").unwrap(), Some(i128::MAX)),
             (json!(1.5), None),
             (json!("1.0"), None),
             (json!("+1"), None),
