@@ -1,0 +1,121 @@
+// Logs in by HTTP, as a browser without JavaScript does. `next build` has run; API is the address of a running stack, TOKEN a
+// server-to-server token.
+
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {createServer} from 'node:http';
+import {after, before, test} from 'node:test';
+
+const api = process.env.API;
+const started = [];
+let site;
+
+before(async () => {
+  site = await start(api);
+});
+after(() => started.forEach(next => next.kill()));
+
+/** Starts the built example in front of this API, and says at which address. */
+async function start(B2B_AUTH_URL) {
+  const next = spawn('node_modules/.bin/next', ['start', '--port', '0', '--hostname', '127.0.0.1'], {
+    env: {
+      ...process.env, B2B_AUTH_URL, B2B_AUTH_TOKEN: process.env.TOKEN, B2B_AUTH_STORE: 'demostore',
+      ORDERS_URL: api.replace('/api/io', '/example/orders'), NEXT_TELEMETRY_DISABLED: '1',
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  started.push(next);
+  return new Promise((resolve, reject) => {
+    let log = '';
+    next.on('exit', () => reject(new Error(log)));
+    next.stderr.on('data', text => { log += text; });
+    next.stdout.on('data', text => {
+      log += text;
+      const address = /http:\/\/127\.0\.0\.1:\d+/.exec(log)?.[0];
+      if (address && log.includes('Ready')) resolve(address);
+    });
+  });
+}
+
+/** Sends the form of the page with this e-mail and password. */
+async function send(password, {at = site, origin = at, email = 'buyer@example.com'} = {}) {
+  const page = await (await fetch(at)).text();
+  const form = new FormData();
+  for (const [input] of page.matchAll(/<input type="hidden"[^>]*>/g)) {
+    const attribute = name => new RegExp(` ${name}="([^"]*)"`).exec(input)?.[1].replaceAll('&quot;', '"') ?? '';
+    form.set(attribute('name'), attribute('value'));
+  }
+  form.set('email', email);
+  form.set('password', password);
+  return fetch(at, {method: 'POST', headers: {origin}, body: form, redirect: 'manual'});
+}
+
+const orders = (headers = {}) => fetch(`${site}/orders`, {headers, redirect: 'manual'});
+
+/** The page says this, and nobody is logged in. */
+async function refused(answer, text) {
+  assert.match(await answer.text(), new RegExp(`<p role="alert">${text}`));
+  assert.deepEqual(answer.headers.getSetCookie(), []);
+}
+
+test('a shopper logs in, and the protected API knows who it is', async () => {
+  const answer = await send('demo-buyer-password');
+  assert.equal(answer.status, 303);
+  assert.equal(answer.headers.get('location'), '/orders');
+  const [cookie, ...more] = answer.headers.getSetCookie();
+  assert.deepEqual(more, []);
+  const [value, ...attributes] = cookie.split('; ');
+  assert.match(value, /^storefront-token=eyJ/);
+  assert.deepEqual(
+    attributes.filter(attribute => !attribute.startsWith('Expires=')).sort(),
+    ['HttpOnly', 'Max-Age=28800', 'Path=/', 'SameSite=lax', 'Secure'],
+  );
+  const {exp, iat} = JSON.parse(Buffer.from(value.split('.')[1], 'base64url'));
+  assert.ok(Math.abs(exp - iat - 28_800) <= 5, 'the token ends with the cookie');
+
+  const page = await orders({cookie: value});
+  assert.equal(page.status, 200);
+  assert.match(await page.text(), /customerId&quot;: &quot;313&quot;/);
+
+  // Another shopper's id in the same token.
+  const [header, claims, signature] = value.split('.');
+  const other = Buffer.from(Buffer.from(claims, 'base64url').toString().replace('313', '314')).toString('base64url');
+  assert.notEqual(other, claims);
+  const tampered = await orders({cookie: [header, other, signature].join('.')});
+  assert.equal(tampered.status, 307);
+  assert.equal(tampered.headers.get('location'), '/');
+});
+
+test('without the cookie there are no orders', async () => {
+  const answer = await orders();
+  assert.equal(answer.status, 307);
+  assert.equal(answer.headers.get('location'), '/');
+});
+
+test('a wrong password lets nobody in', async () => {
+  await refused(await send('wrong'), 'E-mail or password is wrong');
+  await refused(await send(''), 'E-mail or password is wrong');
+});
+
+test('a page of another origin cannot send the form', async () => {
+  const answer = await send('demo-buyer-password', {origin: 'https://elsewhere.example'});
+  assert.equal(answer.status, 500);
+  assert.deepEqual(answer.headers.getSetCookie(), []);
+});
+
+test('after too many attempts it says how long to wait', async () => {
+  for (let times = 0; times < 10; times += 1) await send('wrong', {email: 'nobody@example.com'});
+  await refused(await send('wrong', {email: 'nobody@example.com'}), 'Please try again in \\d+ seconds');
+});
+
+test('a failing API, or none, is not shown to the shopper', async t => {
+  const broken = createServer((_request, response) => response.writeHead(500).end('{"detail": "secret"}')).listen(0, '127.0.0.1');
+  t.after(() => broken.close());
+  await new Promise(resolve => broken.once('listening', resolve));
+  const failing = await start(`http://127.0.0.1:${broken.address().port}`);
+  const text = 'Logging in is not possible at the moment';
+  await refused(await send('demo-buyer-password', {at: failing}), text);
+  broken.closeAllConnections();
+  broken.close();
+  await refused(await send('demo-buyer-password', {at: failing}), text);
+});
