@@ -1,7 +1,7 @@
 # `make` lists the commands. What CI runs stands in .ci/ and is only called from here.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt arrows dependencies fuzz openapi moto build bench validate e2e browser pictures ci deploy \
-	doctor clean
+.PHONY: help run test lint fmt arrows dependencies fuzz openapi moto build bench validate e2e browser clients pictures ci \
+	deploy doctor clean
 
 # Which part of samconfig.toml: default, staging or prod.
 CONFIG ?= default
@@ -61,6 +61,9 @@ pictures: ## those of docs/pictures anew; with Chromium, and while `make run` is
 	cargo test --workspace --locked --no-run --quiet
 	.ci/npm browser e2e/browser
 	node docs/pictures/make.mjs
+
+clients: ## generated clients and a storefront, against what `make run` starts; ARGS=--write generates them again
+	.ci/clients $(ARGS)
 
 ci: ## everything that must hold before a change lands
 	.ci/run
