@@ -375,7 +375,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"] & {
-                        data?: {
+                        data: {
                             name: string;
                             token: components["schemas"]["Jwt"];
                         }[];
@@ -458,7 +458,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"] & {
-                        data?: unknown[];
+                        data: unknown[];
                     };
                 };
             };
@@ -530,7 +530,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"] & {
-                        data?: {
+                        data: {
                             /** @description The new token's. */
                             id: components["schemas"]["Id"];
                             name: string;
@@ -607,7 +607,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"] & {
-                        data?: {
+                        data: {
                             id: number;
                             name: string;
                             email: string;
@@ -679,7 +679,7 @@ export interface operations {
                  */
                 jwtToken: string;
                 /** @description One of the customer's channels; of the store's, if the directory does not know the customer. */
-                channelId?: number;
+                channelId?: components["schemas"]["Id"];
             };
             header?: never;
             path?: never;
@@ -694,7 +694,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"] & {
-                        data?: {
+                        data: {
                             token: components["schemas"]["Jwt"];
                         };
                     };
@@ -792,7 +792,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"] & {
-                        data?: {
+                        data: {
                             name: string;
                             token: components["schemas"]["Jwt"];
                         };
@@ -879,9 +879,7 @@ export interface operations {
                     /** @description Refused where it has expired. Where the store's customers are at BigCommerce, `value` is shown to BigCommerce and must be the same customer's. Other members are not looked at. */
                     customerAccessToken?: {
                         value?: string | null;
-                        /** Format: date-time */
                         expires_at?: string | null;
-                        /** Format: date-time */
                         expiresAt?: string | null;
                     } | null;
                 };
@@ -895,7 +893,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"] & {
-                        data?: {
+                        data: {
                             token: components["schemas"]["Jwt"][];
                         };
                     };
