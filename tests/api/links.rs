@@ -10,7 +10,7 @@ use std::{
 #[test]
 fn no_link_between_documents_is_dead() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let link = Regex::new(r#"(?:\]\(|src=")([^)"\s]+)"#).unwrap();
+    let link = Regex::new(r#"(?:\]\(|src(?:set)?=")([^)"\s]+)"#).unwrap();
     let code = Regex::new(r"`[^`]*`").unwrap();
     let (mut links, mut dead) = (0, Vec::new());
     for document in documents(root) {

@@ -1,7 +1,10 @@
 //! The API's description is what the service does: each example of an answer is what is answered, as often as one can bring it
 //! about, and each example of a request gets the answer of the same name.
 
-use crate::scopes::NEEDED;
+use crate::{
+    scopes::NEEDED,
+    template::{template, text},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt, stream};
 use local::demo;
@@ -14,10 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use tests::{
     Answer, Call, DESCRIPTION, Fate, NOW, Proxy, Service, Setup, TestStack, UpstreamFate, current_customer, fill_store,
     kept_token, platform_jwt, with,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
 };
 
 /// Its pages may call.
@@ -58,6 +57,10 @@ fn answers((_, _, operation): Operation) -> impl Iterator<Item = (u16, &'static 
     })
 }
 
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), Into::into)
+}
+
 /// Headers that say who is calling.
 type Credentials = Vec<(&'static str, String)>;
 
@@ -91,7 +94,7 @@ impl Sent {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let value = parameter["examples"].get(example).map(|example| &example["value"]);
             let Some(value) = value.or(parameter.get("example")) else { continue };
-            let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
+            let value = text_of(value);
             let name = parameter["name"].as_str().unwrap();
             match parameter["in"].as_str().unwrap() {
                 "query" => drop(sent.query.insert(name, value)),
@@ -288,8 +291,7 @@ async fn each_example_of_an_answer_is_what_is_answered() {
     let shared_stack = stack_with_a_token().await;
     let examples = operations()
         .flat_map(|operation| answers(operation).map(move |(status, name, body)| (operation, status, name, body)))
-        // Told by the server itself, without a body.
-        .filter(|(_, status, ..)| *status != 414);
+        .filter(|(_, _, name, _)| *name != "throttled");
     let compared = stream::iter(examples).map(async |(operation, status, name, body)| {
         let needs_more = ["makerForbidden", "idempotencyKeyUsed", "invalidCustomerAccessToken"];
         let answer = if matches!(status, 400..=404 | 413..=422) && !needs_more.contains(&name) {
@@ -313,6 +315,18 @@ async fn each_example_of_an_answer_is_what_is_answered() {
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
 }
 
+/// Which nothing here can do.
+#[test]
+fn who_calls_too_often_is_told_what_the_gateway_answers() {
+    let template = template();
+    let response = &template["Resources"]["Api"]["Properties"]["GatewayResponses"]["THROTTLED"];
+    let answered: Value = serde_json::from_str(text(&response["ResponseTemplates"]["application/json"])).unwrap();
+    for operation in operations() {
+        let shown = answers(operation).find(|(_, name, _)| *name == "throttled");
+        assert_eq!(shown.unwrap(), (429, "throttled", &answered), "{}", id_of(operation));
+    }
+}
+
 #[tokio::test]
 async fn each_other_way_to_call_gets_the_same_answers() {
     for operation in operations() {
@@ -327,23 +341,48 @@ async fn each_other_way_to_call_gets_the_same_answers() {
     }
 }
 
+/// What a link has for this answer: a value, or an expression that points to one.
+fn of_answer(answer: &Answer, value: &Value) -> Value {
+    let pointer = value.as_str().and_then(|text| text.strip_prefix("$response.body#"));
+    pointer.map_or_else(|| value.clone(), |pointer| answer.body.pointer(pointer).unwrap().clone())
+}
+
 #[tokio::test]
-async fn an_address_that_is_too_long_is_told_without_a_body() {
-    let stack = TestStack::start().await;
-    let mut told = Vec::new();
-    for (method, path, _) in operations().filter(|(_, _, operation)| operation["responses"].get("414").is_some()) {
-        // A client of HTTP would not send it.
-        let mut connection = TcpStream::connect(stack.url.strip_prefix("http://").unwrap()).await.unwrap();
-        let request =
-            format!("GET /api/io{path}?x={} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "x".repeat(70_000));
-        connection.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 414 ") && answer.ends_with("\r\n\r\n"), "{answer}");
-        told.push(format!("{method} {path}"));
+async fn each_link_leads_on() {
+    let mut followed = Vec::new();
+    for source in operations() {
+        for (_, link) in members(&source.2["responses"]["200"]["links"]) {
+            let stack = TestStack::start().await;
+            if id_of(source) != id_of(create()) {
+                create_the_token(&stack).await;
+            }
+            let answer = spoilt(&stack, source, "").await.on(&stack, source).send().await;
+            let target = operations().find(|operation| link["operationId"] == id_of(*operation)).unwrap();
+            let mut sent = Sent::shown(target, "", auth_token(&stack.demo_token));
+            sent.body = link["requestBody"].as_object().map(|members| {
+                let members = members.iter().map(|(name, value)| (name.as_str(), of_answer(&answer, value)));
+                members.collect::<Value>().to_string()
+            });
+            sent.query
+                .extend(members(&link["parameters"]).map(|(name, value)| (name, text_of(&of_answer(&answer, value)))));
+            let end = sent.on(&stack, target).send().await;
+            assert_eq!((end.status, end.body["active"] == false), (200, false), "{} {link}", end.body);
+            followed.push(format!("{} {}", id_of(source), id_of(target)));
+        }
     }
-    told.sort();
-    assert_eq!(told, ["get /auth/storefront", "get /backend/tokens"]);
+    followed.sort();
+    assert_eq!(
+        followed,
+        [
+            "create-backend-token introspect-token",
+            "create-backend-token list-backend-tokens",
+            "list-backend-tokens delete-backend-token",
+            "list-backend-tokens introspect-token",
+            "list-backend-tokens rotate-backend-token",
+            "rotate-backend-token delete-backend-token",
+            "rotate-backend-token introspect-token",
+        ]
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn value(yaml: &Yaml) -> Value {
     }
 }
 
-/// What stands beside a `$ref` takes the place of the same member there, as version 3.1 has it.
+/// What stands beside a `$ref` takes the place of the same member there: enough for what is written beside one here.
 fn resolved(document: &Value, node: &Value) -> Value {
     match node {
         Value::Object(members) => {
