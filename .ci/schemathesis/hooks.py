@@ -6,7 +6,7 @@ import schemathesis
 from schemathesis.core import NOT_SET
 from schemathesis.openapi.checks import RejectedPositiveData, UnsupportedMethodResponse
 
-# What these say depends on more than the field alone, which no schema can tell.
+# What these say depends on more than the field alone, which no schema can tell. They stand where functions/ read their requests.
 DEPENDS_ON_MORE = {
     "must lie after beginAt.",
     "must lie after beginAt, or in the future without one.",
@@ -19,7 +19,7 @@ DEPENDS_ON_MORE = {
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    """What is answered must be described. To callers openapi.yaml does not say so: they must be ready for more than that."""
+    """What a success answers must be described. To callers openapi.yaml does not say so: they must be ready for more than that."""
 
     def close(schema):
         if isinstance(schema, list):
