@@ -5,22 +5,23 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {createServer} from 'node:http';
 import {after, before, test} from 'node:test';
+import {setTimeout} from 'node:timers/promises';
 
 const api = process.env.API;
 const started = [];
 let site;
 
 before(async () => {
-  site = await start(api);
+  site = await start();
 });
 after(() => started.forEach(next => next.kill()));
 
-/** Starts the built example in front of this API, and says at which address. */
-async function start(B2B_AUTH_URL) {
+/** Starts the built example, with these variables set otherwise, and says at which address. What it logs goes to `lines`. */
+async function start(environment = {}, lines = []) {
   const next = spawn('node_modules/.bin/next', ['start', '--port', '0', '--hostname', '127.0.0.1'], {
     env: {
-      ...process.env, B2B_AUTH_URL, B2B_AUTH_TOKEN: process.env.TOKEN, B2B_AUTH_STORE: 'demostore',
-      ORDERS_URL: api.replace('/api/io', '/example/orders'), NEXT_TELEMETRY_DISABLED: '1',
+      ...process.env, B2B_AUTH_URL: api, B2B_AUTH_TOKEN: process.env.TOKEN, B2B_AUTH_STORE: 'demostore',
+      ORDERS_URL: api.replace('/api/io', '/example/orders'), NEXT_TELEMETRY_DISABLED: '1', ...environment,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -28,7 +29,10 @@ async function start(B2B_AUTH_URL) {
   return new Promise((resolve, reject) => {
     let log = '';
     next.on('exit', () => reject(new Error(log)));
-    next.stderr.on('data', text => { log += text; });
+    next.stderr.on('data', text => {
+      log += text;
+      lines.push(...String(text).trim().split('\n'));
+    });
     next.stdout.on('data', text => {
       log += text;
       const address = /http:\/\/127\.0\.0\.1:\d+/.exec(log)?.[0];
@@ -38,23 +42,32 @@ async function start(B2B_AUTH_URL) {
 }
 
 /** Sends the form of the page with this e-mail and password. */
-async function send(password, {at = site, origin = at, email = 'buyer@example.com'} = {}) {
-  const page = await (await fetch(at)).text();
+const send = (password, {at = site, origin = at, email = 'buyer@example.com'} = {}) =>
+  submit(at, {origin}, {email, password});
+
+/** Sends the form of this page, filled in so. */
+async function submit(at, headers, fields) {
+  const page = await (await fetch(at, {headers})).text();
   const form = new FormData();
   for (const [input] of page.matchAll(/<input type="hidden"[^>]*>/g)) {
     const attribute = name => new RegExp(` ${name}="([^"]*)"`).exec(input)?.[1].replaceAll('&quot;', '"') ?? '';
     form.set(attribute('name'), attribute('value'));
   }
-  form.set('email', email);
-  form.set('password', password);
-  return fetch(at, {method: 'POST', headers: {origin}, body: form, redirect: 'manual'});
+  for (const [name, value] of Object.entries(fields)) form.set(name, value);
+  return fetch(at, {method: 'POST', headers, body: form, redirect: 'manual'});
 }
 
-const orders = (headers = {}) => fetch(`${site}/orders`, {headers, redirect: 'manual'});
+/** These lines, and no more, were logged; they may come after the answer. */
+async function logged(lines, expected) {
+  for (let times = 0; times < 100 && lines.length < expected.length; times += 1) await setTimeout(20);
+  assert.deepEqual(lines.splice(0), expected);
+}
+
+const orders = (headers = {}, at = site) => fetch(`${at}/orders`, {headers, redirect: 'manual'});
 
 /** The page says this, and nobody is logged in. */
 async function refused(answer, text) {
-  assert.match(await answer.text(), new RegExp(`<p role="alert">${text}`));
+  assert.match(await answer.text(), new RegExp(`<p role="alert">${text}</p>`));
   assert.deepEqual(answer.headers.getSetCookie(), []);
 }
 
@@ -93,8 +106,10 @@ test('without the cookie there are no orders', async () => {
 });
 
 test('a wrong password lets nobody in', async () => {
-  await refused(await send('wrong'), 'E-mail or password is wrong');
-  await refused(await send(''), 'E-mail or password is wrong');
+  await refused(await send('wrong'), 'E-mail or password is wrong.');
+  await refused(await send(''), 'E-mail or password is wrong.');
+  await refused(await send('wrong', {email: 'buyer'}), 'E-mail or password is wrong.');
+  await refused(await submit(site, {origin: site}, {}), 'E-mail or password is wrong.');
 });
 
 test('a page of another origin cannot send the form', async () => {
@@ -105,17 +120,42 @@ test('a page of another origin cannot send the form', async () => {
 
 test('after too many attempts it says how long to wait', async () => {
   for (let times = 0; times < 10; times += 1) await send('wrong', {email: 'nobody@example.com'});
-  await refused(await send('wrong', {email: 'nobody@example.com'}), 'Please try again in \\d+ seconds');
+  await refused(await send('wrong', {email: 'nobody@example.com'}), 'Please try again in \\d+ seconds.');
 });
 
-test('a failing API, or none, is not shown to the shopper', async t => {
-  const broken = createServer((_request, response) => response.writeHead(500).end('{"detail": "secret"}')).listen(0, '127.0.0.1');
+const LATER = 'Logging in is not possible at the moment. Please try again later.';
+
+test('a store that is not set is no mistake of the shopper', async () => {
+  const lines = [];
+  await refused(await send('demo-buyer-password', {at: await start({B2B_AUTH_STORE: undefined}, lines)}), LATER);
+  await logged(lines, ['Login: 422 Error']);
+});
+
+test('what fails is logged, and not shown to the shopper', async t => {
+  let failure;
+  const broken = createServer((_request, response) => failure(response)).listen(0, '127.0.0.1');
   t.after(() => broken.close());
   await new Promise(resolve => broken.once('listening', resolve));
-  const failing = await start(`http://127.0.0.1:${broken.address().port}`);
-  const text = 'Logging in is not possible at the moment';
-  await refused(await send('demo-buyer-password', {at: failing}), text);
-  broken.closeAllConnections();
-  broken.close();
-  await refused(await send('demo-buyer-password', {at: failing}), text);
+  const lines = [];
+  const url = `http://127.0.0.1:${broken.address().port}`;
+  const at = await start({B2B_AUTH_URL: url, ORDERS_URL: url}, lines);
+  const cookie = 'storefront-token=secret';
+  const cut = response => response.writeHead(200, {'Content-Length': 9}).write('{"a', () => response.destroy());
+  const says = (status, body) => response => response.writeHead(status).end(body);
+
+  for (const [how, login, page] of [
+    [says(500, '{"detail": "secret"}'), '500 Error', '500'],
+    [says(200, 'secret'), '200 SyntaxError', 'SyntaxError'],
+    [cut, '200 TypeError', 'TypeError'],
+    [response => response.destroy(), 'no answer TypeError', 'TypeError'],
+  ]) {
+    failure = how;
+    await refused(await send('demo-buyer-password', {at}), LATER);
+    await refused(await orders({cookie}, at), 'The orders are not available at the moment.');
+    await logged(lines, [`Login: ${login}`, `Orders: ${page}`]);
+  }
+  failure = says(400, '{"code": 400, "data": {}, "meta": {"message": "Bad Request"}}');
+  await refused(await send('demo-buyer-password', {at}), LATER);
+  failure = says(429, '');
+  await refused(await send('demo-buyer-password', {at}), 'Please try again in 60 seconds.');
 });
