@@ -78,7 +78,7 @@ test('a shopper logs in, and the protected API knows who it is', async () => {
   const [cookie, ...more] = answer.headers.getSetCookie();
   assert.deepEqual(more, []);
   const [value, ...attributes] = cookie.split('; ');
-  assert.match(value, /^storefront-token=eyJ/);
+  assert.match(value, /^__Host-storefront-token=eyJ/);
   assert.deepEqual(
     attributes.filter(attribute => !attribute.startsWith('Expires=')).sort(),
     ['HttpOnly', 'Max-Age=28800', 'Path=/', 'SameSite=lax', 'Secure'],
@@ -123,6 +123,18 @@ test('after too many attempts it says how long to wait', async () => {
   await refused(await send('wrong', {email: 'nobody@example.com'}), 'Please try again in \\d+ seconds.');
 });
 
+test('logging out takes the cookie away', async () => {
+  const [given] = (await send('demo-buyer-password')).headers.getSetCookie();
+  const answer = await submit(`${site}/orders`, {origin: site, cookie: given.split('; ')[0]}, {});
+  assert.equal(answer.status, 303);
+  assert.equal(answer.headers.get('location'), '/');
+  const [cookie, ...more] = answer.headers.getSetCookie();
+  assert.deepEqual(more, []);
+  assert.deepEqual(cookie.split('; ').sort(), [
+    'Expires=Thu, 01 Jan 1970 00:00:00 GMT', 'HttpOnly', 'Path=/', 'SameSite=lax', 'Secure', '__Host-storefront-token=',
+  ]);
+});
+
 const LATER = 'Logging in is not possible at the moment. Please try again later.';
 
 test('a store that is not set is no mistake of the shopper', async () => {
@@ -139,7 +151,7 @@ test('what fails is logged, and not shown to the shopper', async t => {
   const lines = [];
   const url = `http://127.0.0.1:${broken.address().port}`;
   const at = await start({B2B_AUTH_URL: url, ORDERS_URL: url}, lines);
-  const cookie = 'storefront-token=secret';
+  const cookie = '__Host-storefront-token=secret';
   const cut = response => response.writeHead(200, {'Content-Length': 9}).write('{"a', () => response.destroy());
   const says = (status, body) => response => response.writeHead(status).end(body);
 

@@ -2,6 +2,7 @@
 
 import {cookies} from 'next/headers';
 import {redirect} from 'next/navigation';
+import {ATTRIBUTES, COOKIE} from './cookie';
 
 const SECONDS = 8 * 60 * 60; // The token ends then, and the cookie with it.
 
@@ -32,8 +33,12 @@ export async function login(_before: string | undefined, form: FormData): Promis
     console.error('Login:', status ?? 'no answer', (error as Error).name);
     return 'Logging in is not possible at the moment. Please try again later.';
   }
-  (await cookies()).set('storefront-token', token, {
-    httpOnly: true, secure: process.env.NODE_ENV === 'production', sameSite: 'lax', path: '/', maxAge: SECONDS,
-  });
+  (await cookies()).set(COOKIE, token, {...ATTRIBUTES, maxAge: SECONDS});
   redirect('/orders');
+}
+
+/** Takes the cookie from the browser. With the same attributes: a name with `__Host-` cannot be set without them. */
+export async function logout() {
+  (await cookies()).delete({name: COOKIE, ...ATTRIBUTES});
+  redirect('/');
 }
