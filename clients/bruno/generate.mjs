@@ -45,7 +45,7 @@ steps.forEach(({call, check = {}, keep = {}, status = 200, ...step}, index) => {
   // Who is calling is said once, for the whole collection.
   const headers = http.headers?.filter(({name}) => !/^(authToken|X-Auth-Token|X-Store-Hash)$/.test(name));
   const query = Object.entries(step.query ?? {}).map(([name, value]) => `${name}=${value}`).join('&');
-  write(`${operation.operationId ?? call.toLowerCase().replace(/\W+/g, '-')}.yml`, {
+  write(`${operation.operationId}.yml`, {
     info: {...info, seq: index + 1},
     http: {
       method,
