@@ -6,6 +6,9 @@ export type {components, operations, paths} from './schema.js';
 /** The body of an answer that is none of success. */
 export type ErrorBody = components['schemas']['Error'];
 
+/** That of a 422. */
+export type InvalidFields = components['schemas']['InvalidFields'];
+
 /** Who is calling: the bearer of a server-to-server token, or an API account of the store. */
 export type Credentials = {authToken: string} | {accessToken: string; storeHash: string};
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {b2bAuth, type ErrorBody, type paths} from '../src/index.js';
+import {b2bAuth, type ErrorBody, type InvalidFields, type paths} from '../src/index.js';
 
 type Method = 'get' | 'put' | 'post' | 'delete' | 'options' | 'head' | 'patch' | 'trace';
 type Operation = {
@@ -92,6 +92,12 @@ test('an error has a typed body', async () => {
   const text: string | undefined = error?.data.errMsg;
   assert.match(text ?? '', /^email: /);
   assert.equal(error?.detail, text);
+  assert.equal(error?.code, 422);
+  assert.deepEqual(Object.keys((error as InvalidFields).data.errors), ['email']);
+});
+
+test('a call takes a signal', async () => {
+  await assert.rejects(open.GET('/backend/tokens', {signal: AbortSignal.abort()}), {name: 'AbortError'});
 });
 
 test('an API account may call too, and without credentials nobody', async () => {
