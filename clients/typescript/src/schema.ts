@@ -83,7 +83,7 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
-        /** Tells a browser whether a page may call this. */
+        /** Tells a browser whether a page may exchange JWTs. */
         options: operations["preflight-exchange-customer-jwt"];
         head?: never;
         patch?: never;
@@ -104,7 +104,7 @@ export interface paths {
          */
         post: operations["login-customer"];
         delete?: never;
-        /** Tells a browser whether a page may call this. */
+        /** Tells a browser whether a page may log customers in. */
         options: operations["preflight-login-customer"];
         head?: never;
         patch?: never;
@@ -162,16 +162,21 @@ export interface components {
          * @description 1 to 1024 bytes.
          */
         Password: string;
+        /** Format: uint64 */
         Id: number;
         /** @description `tokens:read`: list, with an empty `token` in every entry. `tokens:write`: list with the tokens, delete and rotate. `storefront`: the three storefront endpoints. `introspect`: introspection. */
         Scopes: ("tokens:read" | "tokens:write" | "storefront" | "introspect")[];
+        /**
+         * Format: int64
+         * @description In Unix seconds.
+         */
         UnixSeconds: number | null;
         Jwt: string;
         Success: {
             /** @constant */
             code: 200;
             meta: {
-                /** @enum {unknown} */
+                /** @enum {string} */
                 message: "SUCCESS" | "success";
             };
         };
@@ -187,6 +192,8 @@ export interface components {
             detail: string;
         };
         InvalidFields: components["schemas"]["Error"] & {
+            /** @constant */
+            code?: 422;
             data?: {
                 /** @description The name of each bad field, and what is wrong with it. */
                 errors: {
@@ -246,13 +253,6 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The address is too long; no body. */
-        AddressTooLong: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content?: never;
-        };
         /** @description The body is not declared as `application/json`. */
         NotDeclaredAsJson: {
             headers: {
@@ -262,8 +262,8 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Too many requests or failed logins. In 15 minutes ten logins may fail for a store, an e-mail and the caller's address (an IPv6 address counts as its /64), and a hundred from all addresses together, which do not touch an address from which the account, of a customer in this channel, has logged in within 30 days. The right password is refused too. Retry-After is 1 while one of the attempts counted may yet succeed. */
-        TooManyFailedLogins: {
+        /** @description Too many requests to this route. */
+        Throttled: {
             headers: {
                 /** @description Seconds. */
                 "Retry-After": number;
@@ -329,7 +329,7 @@ export interface components {
         /** @description For 24 hours the same request by the same caller with the same key gives the same token again, and no second one is made. Other fields, another caller or endpoint, or a token that has been deleted meanwhile, are a 422. Keys are the store's, and should be such as nobody guesses. They prove nothing: password or credentials are asked for each time. */
         IdempotencyKey: string;
         /**
-         * @description The page's. Another than the deployment allows is a 404.
+         * @description The origin of the page. If the deployment does not allow it, the answer is a 404.
          * @example https://shop.example
          */
         Origin: string;
@@ -359,8 +359,9 @@ export interface operations {
                     email: components["schemas"]["Email"];
                     password: components["schemas"]["Password"];
                     name: string;
+                    /** @description Before when the token is not good, in Unix seconds; without it, it is good at once. */
                     beginAt?: components["schemas"]["UnixSeconds"];
-                    /** @description Without it the token does not expire. */
+                    /** @description When it ends, in Unix seconds; must lie after `beginAt`. Without it the token does not end. */
                     endAt?: components["schemas"]["UnixSeconds"];
                     /** @description What the token may do; without it, everything. */
                     scopes?: components["schemas"]["Scopes"] | null;
@@ -420,7 +421,17 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidFields"];
                 };
             };
-            429: components["responses"]["TooManyFailedLogins"];
+            /** @description Too many requests or failed logins. In 15 minutes ten logins may fail for a store, an e-mail and the caller's address (an IPv6 address counts as its /64), and a hundred from all addresses together, which do not touch an address from which the user has logged in within 30 days. The right password is refused too. Retry-After is 1 while one of the attempts counted may yet succeed. */
+            429: {
+                headers: {
+                    /** @description Seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StoreFull"];
@@ -429,9 +440,9 @@ export interface operations {
     "delete-backend-token": {
         parameters: {
             query?: {
-                /** @description In place of the body's. */
+                /** @description In place of the body's. Where both are given they must be the same. */
                 id?: components["schemas"]["Id"];
-                /** @description In place of the body's. */
+                /** @description In place of the body's. Where given, must be the token's own. */
                 name?: string;
             };
             header?: never;
@@ -493,6 +504,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidFields"];
                 };
             };
+            429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -517,7 +529,7 @@ export interface operations {
                      * @default 86400
                      */
                     overlapSeconds?: number | null;
-                    /** @description The new token's end; not after that of the old one, if it has one, which is the default. */
+                    /** @description The new token's end, in Unix seconds, which must lie in the future; not after that of the old one, if it has one, which is the default. */
                     endAt?: components["schemas"]["UnixSeconds"];
                 };
             };
@@ -537,7 +549,10 @@ export interface operations {
                             token: components["schemas"]["Jwt"];
                             /** @description The old token's. */
                             replacesId: components["schemas"]["Id"];
-                            /** @description From when the old token is not good any more, in Unix seconds. */
+                            /**
+                             * Format: int64
+                             * @description From when the old token is not good any more, in Unix seconds.
+                             */
                             replacedEndsAt: number;
                         }[];
                     };
@@ -583,6 +598,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidFields"];
                 };
             };
+            429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StoreFull"];
@@ -608,19 +624,28 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Success"] & {
                         data: {
-                            id: number;
+                            id: components["schemas"]["Id"];
                             name: string;
                             email: string;
                             storeHash: string;
-                            /** @description The very string that was issued; empty if its key is retired, and for who may only list. */
+                            /** @description The very string that was issued; empty if its key is retired, and for callers who may only list. */
                             token: string;
                             /** @enum {string} */
                             eventChannel: "api" | "admin";
-                            /** @description In Unix seconds, to the hour; null if never used. */
+                            /**
+                             * Format: int64
+                             * @description In Unix seconds, to the hour; null if never used.
+                             */
                             lastUsedAt: number | null;
-                            /** @description Before when it is not good, in Unix seconds; null if it was from the start. */
+                            /**
+                             * Format: int64
+                             * @description Before when it is not good, in Unix seconds; null if it was from the start.
+                             */
                             beginAt: number | null;
-                            /** @description From when it is not good any more, in Unix seconds: its own end or, once it is replaced, that of the overlap if it is earlier; null if it does not end. */
+                            /**
+                             * Format: int64
+                             * @description From when it is not good any more, in Unix seconds: its own end or, once it is replaced, that of the overlap if it is earlier; null if it does not end.
+                             */
                             endAt: number | null;
                             /** @description What it may do; null if everything. */
                             scopes: components["schemas"]["Scopes"] | null;
@@ -656,7 +681,6 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            414: components["responses"]["AddressTooLong"];
             /** @description Mistyped or out-of-range parameters, all of them named. */
             422: {
                 headers: {
@@ -666,6 +690,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidFields"];
                 };
             };
+            429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -678,7 +703,7 @@ export interface operations {
                  * @example eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJjdXN0b21lciI6eyJpZCI6MzEzLCJlbWFpbCI6ImJ1eWVyQGV4YW1wbGUuY29tIiwiZ3JvdXBfaWQiOiI2In0sImlzcyI6ImJjL2FwcHMiLCJzdWIiOiJkZW1vc3RvcmUiLCJzdG9yZV9oYXNoIjoiZGVtb3N0b3JlIiwiYXVkIjoiZGVtby1hcHAtY2xpZW50LWlkIiwib3BlcmF0aW9uIjoiY3VycmVudF9jdXN0b21lciIsImlhdCI6MTgwMDAwMDAwMCwiZXhwIjoxODAwMDAwOTAwLCJ2ZXJzaW9uIjoxLCJhcHBsaWNhdGlvbl9pZCI6ImRlbW8tYXBwLWNsaWVudC1pZCJ9.2La5J6rTcSzmSyND-Xs91JLsnveS9_61UkKdiuXAiZU
                  */
                 jwtToken: string;
-                /** @description One of the customer's channels; of the store's, if the directory does not know the customer. */
+                /** @description One of the customer's channels; of the store's, if the directory does not know the customer. Another is a 422. */
                 channelId?: components["schemas"]["Id"];
             };
             header?: never;
@@ -718,8 +743,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            414: components["responses"]["AddressTooLong"];
-            /** @description Missing, mistyped or out-of-range parameters, all of them named. */
+            /** @description Missing, mistyped or out-of-range parameters, all of them named; or a channel that is not the customer's. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -748,7 +772,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The page's. Another than the deployment allows is a 404.
+                 * @description The origin of the page. If the deployment does not allow it, the answer is a 404.
                  * @example https://shop.example
                  */
                 Origin?: components["parameters"]["Origin"];
@@ -760,6 +784,7 @@ export interface operations {
         responses: {
             204: components["responses"]["PageMayCall"];
             404: components["responses"]["PageMayNotCall"];
+            429: components["responses"]["Throttled"];
         };
     };
     "login-customer": {
@@ -775,11 +800,12 @@ export interface operations {
                     storeHash: components["schemas"]["StoreHash"];
                     email: components["schemas"]["Email"];
                     password: components["schemas"]["Password"];
+                    /** @description One of the customer's channels. Another is refused as a wrong password is. */
                     channelId: components["schemas"]["Id"];
                     name: string;
-                    /** @description Default: now. */
+                    /** @description Before when the token is not good, in Unix seconds; now by default. */
                     beginAt?: components["schemas"]["UnixSeconds"];
-                    /** @description Default: a day after beginAt. */
+                    /** @description When it ends, in Unix seconds; a day after `beginAt` by default. Must lie after `beginAt`, or without one in the future. */
                     endAt?: components["schemas"]["UnixSeconds"];
                 };
             };
@@ -829,7 +855,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidFields"];
                 };
             };
-            /** @description Too many requests or failed logins, or the calls are used up that may be made to BigCommerce for a store whose customers are there. */
+            /** @description Too many requests or failed logins, which are counted as at `POST /auth/backend`; addresses from which the customer has logged in are known by channel. Or the calls are used up that may be made to BigCommerce for a store whose customers are there. */
             429: {
                 headers: {
                     /** @description Seconds. */
@@ -849,7 +875,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The page's. Another than the deployment allows is a 404.
+                 * @description The origin of the page. If the deployment does not allow it, the answer is a 404.
                  * @example https://shop.example
                  */
                 Origin?: components["parameters"]["Origin"];
@@ -861,6 +887,7 @@ export interface operations {
         responses: {
             204: components["responses"]["PageMayCall"];
             404: components["responses"]["PageMayNotCall"];
+            429: components["responses"]["Throttled"];
         };
     };
     "issue-storefront-token": {
@@ -874,9 +901,12 @@ export interface operations {
             content: {
                 "application/json": {
                     customerId: components["schemas"]["Id"];
-                    /** @description Default: 1. */
+                    /**
+                     * @description One of the customer's channels. Another is a 404.
+                     * @default 1
+                     */
                     channelId?: components["schemas"]["Id"] | null;
-                    /** @description Refused where it has expired. Where the store's customers are at BigCommerce, `value` is shown to BigCommerce and must be the same customer's. Other members are not looked at. */
+                    /** @description Refused where it has expired. Where the store's customers are at BigCommerce, `value` must be there: it is shown to BigCommerce and must be the same customer's. Other members are not looked at. */
                     customerAccessToken?: {
                         value?: string | null;
                         expires_at?: string | null;
@@ -918,7 +948,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The store has no such customer. */
+            /** @description The store has no such customer, or not in this channel. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -979,11 +1009,20 @@ export interface operations {
                         aud: "server";
                         /** @description The same as email. */
                         sub: string;
-                        /** @description In Unix seconds. */
+                        /**
+                         * Format: int64
+                         * @description In Unix seconds.
+                         */
                         iat: number;
-                        /** @description In Unix seconds. */
+                        /**
+                         * Format: int64
+                         * @description In Unix seconds.
+                         */
                         nbf?: number;
-                        /** @description When it ends, in Unix seconds: the `endAt` of the list. */
+                        /**
+                         * Format: int64
+                         * @description When it ends, in Unix seconds: the `endAt` of the list.
+                         */
                         exp?: number;
                         /** @description The id that the list has. */
                         jti: string;
@@ -1000,11 +1039,20 @@ export interface operations {
                         aud: "storefront";
                         /** @description bc_customer_id, as a string. */
                         sub: string;
-                        /** @description In Unix seconds. */
+                        /**
+                         * Format: int64
+                         * @description In Unix seconds.
+                         */
                         iat: number;
-                        /** @description In Unix seconds. */
+                        /**
+                         * Format: int64
+                         * @description In Unix seconds.
+                         */
                         nbf?: number;
-                        /** @description In Unix seconds. */
+                        /**
+                         * Format: int64
+                         * @description In Unix seconds.
+                         */
                         exp: number;
                         store_hash: components["schemas"]["StoreHash"];
                         email: components["schemas"]["Email"];
@@ -1051,6 +1099,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvalidFields"];
                 };
             };
+            429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
