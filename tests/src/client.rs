@@ -51,7 +51,8 @@ impl Call {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let path = response.url().path().to_owned();
-        let below_prefix = PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix));
+        let below_stage = path.strip_prefix("/api").unwrap_or_default();
+        let below_prefix = PREFIXES.iter().find_map(|prefix| below_stage.strip_prefix(prefix));
         if let Some(operation) = below_prefix.and_then(|path| operation(&method, path)) {
             assert!(operation["responses"].get(status.to_string()).is_some(), "{method} {path}: {status}");
         }
