@@ -359,7 +359,7 @@ export interface operations {
                     email: components["schemas"]["Email"];
                     password: components["schemas"]["Password"];
                     name: string;
-                    /** @description Before when the token is not good, in Unix seconds; without it, it is good at once. */
+                    /** @description From when on the token is good, in Unix seconds; at once by default. */
                     beginAt?: components["schemas"]["UnixSeconds"];
                     /** @description When it ends, in Unix seconds; must lie after `beginAt`. Without it the token does not end. */
                     endAt?: components["schemas"]["UnixSeconds"];
@@ -639,7 +639,7 @@ export interface operations {
                             lastUsedAt: number | null;
                             /**
                              * Format: int64
-                             * @description Before when it is not good, in Unix seconds; null if it was from the start.
+                             * @description From when on it is good, in Unix seconds; null if it was from the start.
                              */
                             beginAt: number | null;
                             /**
@@ -803,7 +803,7 @@ export interface operations {
                     /** @description One of the customer's channels. Another is refused as a wrong password is. */
                     channelId: components["schemas"]["Id"];
                     name: string;
-                    /** @description Before when the token is not good, in Unix seconds; now by default. */
+                    /** @description From when on the token is good, in Unix seconds; now by default. */
                     beginAt?: components["schemas"]["UnixSeconds"];
                     /** @description When it ends, in Unix seconds; a day after `beginAt` by default. Must lie after `beginAt`, or without one in the future. */
                     endAt?: components["schemas"]["UnixSeconds"];
