@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{Method, Uri},
+    http::Method,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -199,7 +199,7 @@ impl Functions {
 
     async fn serve(&self, request: Request, request_id: &str) -> Result<Response, Error> {
         let (parts, body) = request.into_parts();
-        let path = path_below_prefix(&parts.uri).ok_or(Error::NoSuchRoute)?;
+        let path = path_below_prefix(parts.uri.path()).ok_or(Error::NoSuchRoute)?;
         let function = self.by_route.iter().find(|(route, _)| route.leads_from(&parts.method, path));
         let (route, services) = function.ok_or(Error::NoSuchRoute)?;
         match read(body).await {
@@ -243,8 +243,9 @@ async fn read(body: Body) -> Result<Bytes, Error> {
 }
 
 /// What follows the stage and a prefix, if the path starts with them.
-fn path_below_prefix(uri: &Uri) -> Option<&str> {
-    let path = uri.path().strip_prefix('/')?.strip_prefix(STAGE)?;
+#[must_use]
+pub fn path_below_prefix(path: &str) -> Option<&str> {
+    let path = path.strip_prefix('/')?.strip_prefix(STAGE)?;
     PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))
 }
 

@@ -15,24 +15,12 @@ use shared::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
-    Answer, Call, DESCRIPTION, Fate, NOW, Proxy, Service, Setup, TestStack, UpstreamFate, current_customer, fill_store,
-    kept_token, platform_jwt, with,
+    Answer, Call, Fate, NOW, Operation, Proxy, Service, Setup, TestStack, UpstreamFate, current_customer, fill_store,
+    kept_token, members, operations, platform_jwt, with,
 };
 
 /// Its pages may call.
 const ORIGIN: &str = "https://shop.example";
-
-/// An operation: method, path, and what the description says of it.
-type Operation = (&'static str, &'static str, &'static Value);
-
-fn operations() -> impl Iterator<Item = Operation> {
-    members(&DESCRIPTION["paths"])
-        .flat_map(|(path, item)| members(item).map(move |(method, operation)| (method, path, operation)))
-}
-
-fn members(value: &'static Value) -> impl Iterator<Item = (&'static str, &'static Value)> {
-    value.as_object().into_iter().flatten().map(|(name, member)| (name.as_str(), member))
-}
 
 fn names(value: &'static Value) -> BTreeSet<&'static str> {
     members(value).map(|(name, _)| name).collect()

@@ -21,8 +21,8 @@ use shared::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{
-    Call, NOW, Proxy, Setup, TestStack, admin_login, buyer_login, current_customer, decode, eventually, platform_jwt,
-    with,
+    Call, NOW, Proxy, Setup, TestStack, admin_login, buyer_login, current_customer, decode, eventually, operations,
+    platform_jwt, with,
 };
 use yaml_rust2::{Yaml, YamlLoader, yaml::Hash};
 
@@ -85,11 +85,9 @@ pub fn endpoints(template: &Yaml) -> BTreeSet<&str> {
 
 #[test]
 fn routes_are_those_of_the_description_and_of_the_local_stack() {
-    let description = YamlLoader::load_from_str(include_str!("../../openapi.yaml")).unwrap().remove(0);
-    let described: BTreeSet<_> = entries(&description["paths"])
-        .flat_map(|(path, item)| entries(item).map(move |(method, operation)| (method, path, operation)))
+    let described: BTreeSet<_> = operations()
         .filter(|(method, ..)| !PREFLIGHT.eq_ignore_ascii_case(method))
-        .map(|(method, path, operation)| (method.to_uppercase(), path, text(&operation["operationId"])))
+        .map(|(method, path, operation)| (method.to_uppercase(), path, operation["operationId"].as_str().unwrap()))
         .collect();
     let local: BTreeSet<_> =
         ROUTES.iter().map(|route| (route.method.to_string(), route.path, route.function)).collect();

@@ -1,7 +1,7 @@
 //! A client of the API that checks of every answer its envelope, and that `openapi.yaml` knows its status.
 
 use crate::operation;
-use local::{demo, gateway::PREFIXES};
+use local::{demo, gateway::path_below_prefix};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use shared::lambda::STRICT_TRANSPORT;
@@ -51,9 +51,7 @@ impl Call {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let path = response.url().path().to_owned();
-        let below_stage = path.strip_prefix("/api").unwrap_or_default();
-        let below_prefix = PREFIXES.iter().find_map(|prefix| below_stage.strip_prefix(prefix));
-        if let Some(operation) = below_prefix.and_then(|path| operation(&method, path)) {
+        if let Some(operation) = path_below_prefix(&path).and_then(|path| operation(&method, path)) {
             assert!(operation["responses"].get(status.to_string()).is_some(), "{method} {path}: {status}");
         }
         let is_deployed = response.url().host_str() != Some("127.0.0.1");

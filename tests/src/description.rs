@@ -5,15 +5,28 @@ use std::sync::LazyLock;
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// The whole document, in which each `$ref` has given way to what it refers to.
-pub static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
     let text = include_str!("../../openapi.yaml");
     let document = value(&YamlLoader::load_from_str(text).unwrap()[0]);
     resolved(&document, &document)
 });
 
-/// The operation that answers such a request, if one does. The path is without its prefix.
+/// An operation: method, in small letters, path without its prefix, and what the description says of it.
+pub type Operation = (&'static str, &'static str, &'static Value);
+
+pub fn operations() -> impl Iterator<Item = Operation> {
+    members(&DESCRIPTION["paths"])
+        .flat_map(|(path, item)| members(item).map(move |(method, operation)| (method, path, operation)))
+}
+
+/// What the description says of the operation that answers such a request, if one does. The path is without its prefix.
 pub fn operation(method: &str, path: &str) -> Option<&'static Value> {
     DESCRIPTION["paths"].get(path)?.get(method.to_lowercase())
+}
+
+/// The members of an object of the description; none of what is no object.
+pub fn members(value: &'static Value) -> impl Iterator<Item = (&'static str, &'static Value)> {
+    value.as_object().into_iter().flatten().map(|(name, member)| (name.as_str(), member))
 }
 
 fn value(yaml: &Yaml) -> Value {

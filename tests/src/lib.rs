@@ -30,7 +30,7 @@ mod upstream;
 pub use authorizer::{Authorizer, Entry, http_event, rest_event};
 pub use bodies::{admin_login, backend_login, buyer_login, customer_login, with};
 pub use client::{Answer, Call};
-pub use description::{DESCRIPTION, operation};
+pub use description::{Operation, members, operation, operations};
 pub use fill::{fill_ending, fill_store, kept_token};
 pub use function::Lambda;
 pub use jwts::{
